@@ -1,0 +1,94 @@
+package apig
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// metadataService is where every server of the Elastic Cloud Server (ECS) finds
+// out about itself.
+const metadataService = "http://169.254.169.254"
+
+// ECSKeys gets the temporary keys of the agency that an ECS server was given,
+// from the metadata service of that server. *ECSKeys is a KeySource; give it to
+// KeyAuth. Its zero value is ready to use.
+type ECSKeys struct {
+	// Endpoint stands in for the metadata service in tests. Empty means
+	// http://169.254.169.254. Nothing secret is sent there.
+	Endpoint string
+
+	// HTTPClient, if not nil, sends the requests. The default uses no proxy.
+	HTTPClient *http.Client
+}
+
+// Keys gets the keys that the metadata service gives at present.
+func (e *ECSKeys) Keys(ctx context.Context) (Keys, error) {
+	cfg := Config{HTTPClient: e.HTTPClient, Auth: noAuth{}, AttemptTimeout: 3 * time.Second}
+	if cfg.HTTPClient == nil {
+		cfg.HTTPClient = &http.Client{Transport: &http.Transport{}}
+	}
+	c := newClient(cfg)
+	c.base = metadataService
+	if e.Endpoint != "" {
+		c.base = strings.TrimRight(e.Endpoint, "/")
+	}
+	if e.HTTPClient == nil {
+		defer c.CloseIdleConnections()
+	}
+	header, err := metadataToken(ctx, c)
+	if err != nil {
+		return Keys{}, err
+	}
+	return call(ctx, c, operation[Keys]{
+		name:    "ECS metadata",
+		request: request{method: http.MethodGet, path: "/openstack/latest/securitykey", header: header},
+		decode:  decodeECSKeys,
+	})
+}
+
+// metadataToken returns the header with the token that version 2 of the
+// metadata service wants, and nil where there is only version 1, which the
+// official SDK recognises by the same three statuses.
+func metadataToken(ctx context.Context, c *Client) (http.Header, error) {
+	header, err := call(ctx, c, operation[http.Header]{
+		name: "ECS metadata",
+		request: request{
+			method: http.MethodPut,
+			path:   "/meta-data/latest/api/token",
+			header: http.Header{"X-Metadata-Token-Ttl-Seconds": {"21600"}},
+		},
+		decode: func(a *answer) (http.Header, error) {
+			token := strings.TrimSpace(string(a.body))
+			return http.Header{headerMetadataToken: {token}}, checkHeaderValue("metadata token", token)
+		},
+	})
+	var refused *APIGError
+	if errors.As(err, &refused) {
+		switch refused.StatusCode {
+		case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusServiceUnavailable:
+			return nil, nil
+		}
+	}
+	return header, err
+}
+
+func decodeECSKeys(a *answer) (Keys, error) {
+	var body struct {
+		Credential struct {
+			Access        string      `json:"access"`
+			Secret        string      `json:"secret"`
+			SecurityToken string      `json:"securitytoken"`
+			ExpiresAt     gatewayTime `json:"expires_at"`
+		} `json:"credential"`
+	}
+	if err := json.Unmarshal(a.body, &body); err != nil {
+		return Keys{}, errors.New("the body is not JSON")
+	}
+	k := body.Credential
+	keys := Keys{k.Access, Secret(k.Secret), Secret(k.SecurityToken), k.ExpiresAt.Time}
+	return keys, keys.check()
+}

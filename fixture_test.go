@@ -1,0 +1,180 @@
+package apig
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jarcoal/httpmock"
+	"github.com/stretchr/testify/require"
+)
+
+// Where the tests publish. The IDs of the API and of what is made of it are
+// those of the examples in the documentation of the service.
+const (
+	testEndpoint = "https://apig.example.com"
+	testProject  = "0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e"
+	testInstance = "e6a5871bfb5b47d19c5874790f639ef8"
+	testAPI      = "5f918d104dc84480a75166ba99efff21"
+	testToken    = "MIIQyTESTTOKEN-of-the-tests"
+
+	instanceURL = testEndpoint + "/v2/" + testProject + "/apigw/instances/" + testInstance
+	actionURL   = instanceURL + "/apis/action"
+	historyURL  = instanceURL + "/apis/publish/" + testAPI
+)
+
+// Answers as documented.
+const (
+	publishedBody = `{
+  "publish_id" : "9191cdb430724d4b8586ed7f1b962ca2",
+  "api_id" : "5f918d104dc84480a75166ba99efff21",
+  "api_name" : "Api_mock",
+  "env_id" : "DEFAULT_ENVIRONMENT_RELEASE_ID",
+  "remark" : "Published to the production environment",
+  "publish_time" : "2020-08-03T01:36:00.592970615Z",
+  "version_id" : "ee1a5a38d3d3493abf1dc4ed6cacfa0b"
+}`
+
+	// What is taken offline has no publication any more: the time is the year 1.
+	offlineBody = `{
+  "api_id" : "5f918d104dc84480a75166ba99efff21",
+  "env_id" : "DEFAULT_ENVIRONMENT_RELEASE_ID",
+  "api_name" : "Api_mock",
+  "publish_time" : "0001-01-01T00:00:00Z"
+}`
+
+	emptyHistoryBody = `{"total" : 0, "size" : 0, "api_versions" : []}`
+
+	parameterBody    = `{"error_code" : "APIG.2011", "error_msg" : "Invalid parameter value,parameterName:action. Please refer to the support documentation"}`
+	tokenBody        = `{"error_code" : "APIG.1002", "error_msg" : "Incorrect token or token resolution failed"}`
+	noPermissionBody = `{"error_code" : "APIG.1005", "error_msg" : "No permissions to request this method"}`
+	noAPIBody        = `{"error_code" : "APIG.3002", "error_msg" : "API 5f918d104dc84480a75166ba99efff21 does not exist"}`
+	systemBody       = `{"error_code" : "APIG.9999", "error_msg" : "System error"}`
+)
+
+// testRequest is the request that the documented answers belong to.
+var testRequest = ActionRequest{APIID: testAPI, EnvID: EnvRelease}
+
+// testTime is the publish_time of publishedBody.
+var testTime = time.Date(2020, 8, 3, 1, 36, 0, 592970615, time.UTC)
+
+// testConfig is a configuration that waits as little as possible.
+func testConfig(transport http.RoundTripper) Config {
+	return Config{
+		Endpoint:   testEndpoint,
+		ProjectID:  testProject,
+		InstanceID: testInstance,
+		Auth:       StaticToken(testToken),
+		HTTPClient: &http.Client{Transport: transport},
+		Retry:      RetryPolicy{MinWait: time.Millisecond, MaxWait: 2 * time.Millisecond, SettleWait: time.Millisecond},
+	}
+}
+
+// newTest makes a client on a transport of its own, which answers nothing until
+// it is told to.
+func newTest(t testing.TB, changes ...func(*Config)) (*Client, *httpmock.MockTransport) {
+	t.Helper()
+	mt := httpmock.NewMockTransport()
+	cfg := testConfig(mt)
+	for _, change := range changes {
+		change(&cfg)
+	}
+	c, err := New(cfg)
+	require.NoError(t, err)
+	return c, mt
+}
+
+func attempts(n int) func(*Config) { return func(cfg *Config) { cfg.Retry.MaxAttempts = n } }
+
+func authBy(a Authenticator) func(*Config) { return func(cfg *Config) { cfg.Auth = a } }
+
+func logTo(l *slog.Logger) func(*Config) { return func(cfg *Config) { cfg.Logger = l } }
+
+// respond answers with a status, a body, and headers given as names and values
+// in turns; without a Content-Type, unless one is given.
+func respond(status int, body string, header ...string) httpmock.Responder {
+	h := http.Header{}
+	for i := 0; i+1 < len(header); i += 2 {
+		h.Add(header[i], header[i+1])
+	}
+	return httpmock.NewStringResponder(status, body).HeaderAdd(h)
+}
+
+// respondJSON is respond with the content type of the service.
+func respondJSON(status int, body string, header ...string) httpmock.Responder {
+	return respond(status, body, append([]string{"Content-Type", "application/json"}, header...)...)
+}
+
+// actions is how many requests to publish or take offline were sent.
+func actions(mt *httpmock.MockTransport) int {
+	return mt.GetCallCountInfo()[http.MethodPost+" "+actionURL]
+}
+
+// histories is how many requests for the history were sent.
+func histories(mt *httpmock.MockTransport) int {
+	return mt.GetCallCountInfo()[http.MethodGet+" "+historyURL]
+}
+
+// directions are the two calls that share an endpoint.
+var directions = map[string]func(*Client, context.Context, ActionRequest) (*PublishRecord, error){
+	"Publish": (*Client).Publish,
+	"Offline": (*Client).Offline,
+}
+
+// sentinels are all the errors to match with errors.Is.
+var sentinels = []error{
+	ErrInvalidArgument, ErrBadRequest, ErrUnauthorized, ErrForbidden, ErrNotFound, ErrNotPublished,
+	ErrConflict, ErrThrottled, ErrServer, ErrBadResponse, ErrOutcomeUnknown,
+}
+
+// buffer collects what several goroutines write.
+type buffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// countedBody is a body of which it is known how much was read, and whether it
+// was closed.
+type countedBody struct {
+	io.Reader
+	read   int
+	closed bool
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	b.read += n
+	return n, err
+}
+
+func (b *countedBody) Close() error {
+	b.closed = true
+	return nil
+}
+
+// endless is a reader without an end.
+type endless byte
+
+func (e endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(e)
+	}
+	return len(p), nil
+}

@@ -1,0 +1,269 @@
+package apig
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// IAMEndpoint returns the address of the identity service (IAM) of a region of
+// Huawei Cloud.
+func IAMEndpoint(region string) string { return serviceEndpoint("iam", region) }
+
+// IAM gets tokens for a user's name and password from the identity service,
+// scoped to a project. *IAM is a TokenSource; give it to TokenAuth, which keeps
+// the tokens: one lasts for 24 hours.
+//
+// A failure of the service is an *APIGError whose Op is IAM. It is retried as
+// any call that only reads is.
+type IAM struct {
+	Endpoint string // such as https://iam.cn-north-4.myhuaweicloud.com, see IAMEndpoint
+
+	// The user: UserID, or Username with the account that it belongs to.
+	UserID     string
+	Username   string
+	DomainID   string
+	DomainName string
+	Password   Secret
+
+	// The project that the token is for: ProjectID, or ProjectName, which is
+	// the name of the region for a region's own project.
+	ProjectID   string
+	ProjectName string
+
+	// ProjectDomainID or ProjectDomainName, if set, is the account in which to
+	// look ProjectName up. Huawei Cloud does not need it; other installations
+	// of Keystone do.
+	ProjectDomainID   string
+	ProjectDomainName string
+
+	// How to reach the service, as in Config. Without an HTTPClient no
+	// connection is kept between two tokens.
+	HTTPClient     *http.Client
+	AttemptTimeout time.Duration
+	Retry          RetryPolicy
+	Logger         *slog.Logger
+}
+
+// Agency gets tokens of an agency, with which another account has delegated
+// some of its rights. *Agency is a TokenSource, as IAM is.
+type Agency struct {
+	Endpoint string // of IAM, as in IAM
+
+	// Source gets the tokens of the user who acts for the agency, and who
+	// needs the permission Agent Operator.
+	Source TokenSource
+
+	Name string // of the agency
+
+	// The account that has made the agency: one of the two.
+	DomainID   string
+	DomainName string
+
+	// The project that the token is for: one of the two.
+	ProjectID   string
+	ProjectName string
+
+	// How to reach the service, as in IAM.
+	HTTPClient     *http.Client
+	AttemptTimeout time.Duration
+	Retry          RetryPolicy
+	Logger         *slog.Logger
+}
+
+// The body of POST /v3/auth/tokens.
+type (
+	authRequest struct {
+		Auth authBody `json:"auth"`
+	}
+	authBody struct {
+		Identity authIdentity `json:"identity"`
+		Scope    *authScope   `json:"scope,omitempty"`
+	}
+	authIdentity struct {
+		Methods    []string        `json:"methods"`
+		Password   *authPassword   `json:"password,omitempty"`
+		AssumeRole *authAssumeRole `json:"assume_role,omitempty"`
+	}
+	authPassword struct {
+		User authUser `json:"user"`
+	}
+	authUser struct {
+		ID       string  `json:"id,omitempty"`
+		Name     string  `json:"name,omitempty"`
+		Domain   *authID `json:"domain,omitempty"`
+		Password string  `json:"password"`
+	}
+	authAssumeRole struct {
+		AgencyName string `json:"agency_name"`
+		DomainID   string `json:"domain_id,omitempty"`
+		DomainName string `json:"domain_name,omitempty"`
+	}
+	authScope struct {
+		Project authProject `json:"project"`
+	}
+	authProject struct {
+		ID     string  `json:"id,omitempty"`
+		Name   string  `json:"name,omitempty"`
+		Domain *authID `json:"domain,omitempty"`
+	}
+	authID struct {
+		ID   string `json:"id,omitempty"`
+		Name string `json:"name,omitempty"`
+	}
+)
+
+// named is nil if there is neither an ID nor a name.
+func named(id, name string) *authID {
+	switch {
+	case id != "":
+		return &authID{ID: id}
+	case name != "":
+		return &authID{Name: name}
+	}
+	return nil
+}
+
+// Token gets a new token.
+func (i *IAM) Token(ctx context.Context) (Token, error) {
+	if err := i.check(); err != nil {
+		return Token{}, err
+	}
+	user := authUser{ID: i.UserID, Password: string(i.Password)}
+	if user.ID == "" {
+		user.Name, user.Domain = i.Username, named(i.DomainID, i.DomainName)
+	}
+	project := authProject{ID: i.ProjectID}
+	if project.ID == "" {
+		project.Name, project.Domain = i.ProjectName, named(i.ProjectDomainID, i.ProjectDomainName)
+	}
+	return getToken(ctx, i.config(), "IAM", string(i.Password), authBody{
+		Identity: authIdentity{Methods: []string{"password"}, Password: &authPassword{user}},
+		Scope:    scopeOf(project),
+	})
+}
+
+// Token gets a new token of the agency.
+func (a *Agency) Token(ctx context.Context) (Token, error) {
+	if err := a.check(); err != nil {
+		return Token{}, err
+	}
+	own, err := a.Source.Token(ctx)
+	if err != nil {
+		return Token{}, fmt.Errorf("getting the token of the agency's user: %w", err)
+	}
+	return getToken(ctx, a.config(own), "IAM agency", "", authBody{
+		Identity: authIdentity{
+			Methods:    []string{"assume_role"},
+			AssumeRole: &authAssumeRole{a.Name, a.DomainID, a.DomainName},
+		},
+		Scope: scopeOf(authProject{ID: a.ProjectID, Name: a.ProjectName}),
+	})
+}
+
+// scopeOf is nil for no project: IAM then chooses the user's default one.
+func scopeOf(p authProject) *authScope {
+	if p == (authProject{}) {
+		return nil
+	}
+	return &authScope{p}
+}
+
+func (i *IAM) config() Config {
+	return Config{Endpoint: i.Endpoint, Auth: noAuth{}, HTTPClient: i.HTTPClient,
+		AttemptTimeout: i.AttemptTimeout, Retry: i.Retry, Logger: i.Logger}
+}
+
+func (a *Agency) config(own Token) Config {
+	return Config{Endpoint: a.Endpoint, Auth: StaticToken(string(own.Value)), HTTPClient: a.HTTPClient,
+		AttemptTimeout: a.AttemptTimeout, Retry: a.Retry, Logger: a.Logger}
+}
+
+func (i *IAM) check() error {
+	var bad problems
+	if i.UserID == "" {
+		switch {
+		case i.Username == "":
+			bad.addf("IAM.Username and IAM.UserID are empty")
+		case i.DomainName == "" && i.DomainID == "":
+			bad.addf("IAM.DomainName and IAM.DomainID are empty, and Username needs one of them")
+		}
+	}
+	if i.Password == "" {
+		bad.addf("IAM.Password is empty")
+	}
+	i.config().checkTransfer("IAM.", &bad)
+	return bad.err()
+}
+
+func (a *Agency) check() error {
+	var bad problems
+	if a.Source == nil {
+		bad.addf("Agency.Source is nil")
+	}
+	if a.Name == "" {
+		bad.addf("Agency.Name is empty")
+	}
+	if (a.DomainName == "") == (a.DomainID == "") {
+		bad.addf("one of Agency.DomainName and Agency.DomainID is needed")
+	}
+	if a.ProjectID != "" && a.ProjectName != "" {
+		bad.addf("Agency.ProjectID and Agency.ProjectName exclude each other")
+	}
+	a.config(Token{}).checkTransfer("Agency.", &bad)
+	return bad.err()
+}
+
+// getToken makes the one request that all kinds of token share. Without a
+// transport of the caller's the connection is closed afterwards: the next
+// token may be a day away.
+func getToken(ctx context.Context, cfg Config, name, secret string, body authBody) (Token, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(authRequest{body}); err != nil {
+		return Token{}, err
+	}
+	c := newClient(cfg)
+	c.base = strings.TrimRight(cfg.Endpoint, "/")
+	if cfg.HTTPClient == nil {
+		defer c.CloseIdleConnections()
+	}
+	return call(ctx, c, operation[Token]{
+		name: name,
+		request: request{
+			method: http.MethodPost,
+			path:   "/v3/auth/tokens?nocatalog=true",
+			body:   buf.Bytes(),
+			secret: secret,
+		},
+		decode: decodeToken,
+	})
+}
+
+// decodeToken reads the token from the header and its end from the body. A
+// token whose end cannot be read is used until the service rejects it.
+func decodeToken(a *answer) (Token, error) {
+	token := a.header.Get("X-Subject-Token")
+	if token == "" {
+		return Token{}, errors.New("the answer has no X-Subject-Token")
+	}
+	var body struct {
+		Token struct {
+			ExpiresAt gatewayTime `json:"expires_at"`
+		} `json:"token"`
+	}
+	_ = json.Unmarshal(a.body, &body)
+	return Token{Secret(token), body.Token.ExpiresAt.Time}, nil
+}
+
+// noAuth is for requests that carry their credentials in the body.
+type noAuth struct{}
+
+func (noAuth) Authenticate(*http.Request) error { return nil }
