@@ -90,10 +90,7 @@ type APIGError struct {
 func (e *APIGError) Error() string {
 	var b strings.Builder
 	b.WriteString(subject(e.Op, e.APIID))
-	fmt.Fprintf(&b, ": %d", e.StatusCode)
-	if text := http.StatusText(e.StatusCode); text != "" {
-		b.WriteString(" " + text)
-	}
+	b.WriteString(": " + strings.TrimSpace(strconv.Itoa(e.StatusCode)+" "+http.StatusText(e.StatusCode)))
 	if e.Code != "" && string(e.Code) != strconv.Itoa(e.StatusCode) { // IAM's codes repeat the status
 		b.WriteString(", " + string(e.Code))
 	}

@@ -140,3 +140,12 @@ func (c clock) at(t time.Time) time.Time {
 	}
 	return c.now.Add(-c.arrived.Sub(t))
 }
+
+// since is the earliest time that the gateway can show for what was done from t
+// on by our clock, or zero.
+func (c clock) since(t time.Time) time.Time {
+	if at := c.at(t); !at.IsZero() {
+		return at.Add(-slack)
+	}
+	return time.Time{}
+}

@@ -45,6 +45,9 @@ func (r *PublishRecord) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// namesPublication reports whether the record is more than an echo.
+func (r *PublishRecord) namesPublication() bool { return r.VersionID != "" || r.PublishID != "" }
+
 // Version is one publication of an API in an environment. The gateway keeps
 // the last ten of each.
 type Version struct {

@@ -29,8 +29,22 @@ const (
 	tagLength = 12
 )
 
-// newTag is what TagRemark adds to the remark of one call.
-func newTag() string { return fmt.Sprintf(" #%010x", rand.Uint64N(1<<40)) }
+// tagged is the remark of one publication as it is sent: with TagRemark it has
+// a tag that no other call has.
+func (c *Client) tagged(remark string) string {
+	if !c.retry.TagRemark {
+		return remark
+	}
+	return strings.TrimPrefix(fmt.Sprintf("%s #%010x", remark, rand.Uint64N(1<<40)), " ")
+}
+
+// remarkLimit is how long a caller's remark of a publication may be.
+func (c *Client) remarkLimit() int {
+	if c.retry.TagRemark {
+		return maxRemark - tagLength
+	}
+	return maxRemark
+}
 
 // standing is what became of a change whose outcome was unknown.
 type standing int
@@ -60,6 +74,7 @@ type lost struct {
 	start time.Time     // of the first attempt with that outcome
 	end   time.Time     // when the latest one failed
 	wait  time.Duration // how long after that it may still be applied
+	cause error         // why it failed
 }
 
 func lostSince(start time.Time, f failure, settleWait time.Duration) lost {
@@ -69,7 +84,7 @@ func lostSince(start time.Time, f failure, settleWait time.Duration) lost {
 	case f.serviceAnswered():
 		settleWait = 0
 	}
-	return lost{start, f.end, settleWait}
+	return lost{start, f.end, settleWait, f.err}
 }
 
 // timedOut reports whether somebody, here or on the way, had waited as long as
@@ -139,8 +154,8 @@ func unreadable(ctx context.Context, err error, op string) settled[*Version] {
 }
 
 // settlePublish looks for the version that a lost publication made.
-func (c *Client) settlePublish(ctx context.Context, l lost, r ActionRequest, t *turn) settled[*PublishRecord] {
-	s := c.settle(ctx, l, "Publish", r, func(h history) (standing, *Version, string) {
+func (c *Client) settlePublish(ctx context.Context, l lost, op string, r ActionRequest, t *turn) settled[*PublishRecord] {
+	s := c.settle(ctx, l, op, r, func(h history) (standing, *Version, string) {
 		return h.judgePublish(r.Remark, l.start, c.retry.TagRemark, t.knows(r.EnvID))
 	})
 	if s.standing != applied {
@@ -152,9 +167,9 @@ func (c *Client) settlePublish(ctx context.Context, l lost, r ActionRequest, t *
 	if v.InEffect() {
 		// The history does not name these two. They are worth one request, but
 		// the publication is known to be made even if that fails.
-		op := readRuntime(r.APIID, r.EnvID)
-		op.attempts = 1
-		if d, err := call(ctx, c, op); err == nil {
+		read := readRuntime(r.APIID, r.EnvID)
+		read.attempts = 1
+		if d, err := call(ctx, c, read); err == nil {
 			record.PublishID, record.APIName = d.PublishID, d.Name
 		}
 	}
@@ -201,16 +216,12 @@ func (h history) judgePublish(remark string, start time.Time, tagged bool, repor
 // since is the earliest time that the history can show for a version made from
 // start on, or zero if the gateway's clock cannot be told.
 func (h history) since(start time.Time) time.Time {
-	at := h.clock.at(start)
-	if at.IsZero() {
-		return at
-	}
 	for _, v := range h.versions {
 		if v.PublishTime.IsZero() {
 			return time.Time{}
 		}
 	}
-	return at.Add(-slack)
+	return h.clock.since(start)
 }
 
 // newer prefers the version in effect, then the later one.
@@ -225,8 +236,8 @@ func newer(a, b *Version) *Version {
 }
 
 // settleOffline looks whether the API still is published.
-func (c *Client) settleOffline(ctx context.Context, l lost, r ActionRequest, t *turn) settled[*PublishRecord] {
-	s := c.settle(ctx, l, "Offline", r, func(h history) (standing, *Version, string) {
+func (c *Client) settleOffline(ctx context.Context, l lost, op string, r ActionRequest, t *turn) settled[*PublishRecord] {
+	s := c.settle(ctx, l, op, r, func(h history) (standing, *Version, string) {
 		return h.judgeOffline(l.start, t.knows(r.EnvID))
 	})
 	if s.standing != applied {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 )
 
 // maxRemark is the service's limit for a remark, in characters.
@@ -25,21 +24,15 @@ type ActionRequest struct {
 // With a record the publication is in effect. With an error that matches
 // ErrOutcomeUnknown it may be. With any other error nothing was published.
 func (c *Client) Publish(ctx context.Context, r ActionRequest) (*PublishRecord, error) {
-	most := maxRemark
-	if c.retry.TagRemark {
-		most -= tagLength
-	}
-	if err := r.check(most); err != nil {
+	if err := r.check(c.remarkLimit()); err != nil {
 		return nil, err
 	}
-	if c.retry.TagRemark {
-		r.Remark = strings.TrimPrefix(r.Remark+newTag(), " ")
-	}
+	r.Remark = c.tagged(r.Remark)
 	return c.act(ctx, "Publish", "online", r, func(t *turn) operation[*PublishRecord] {
 		return operation[*PublishRecord]{
 			decode: r.decodePublished,
 			settle: func(ctx context.Context, l lost) settled[*PublishRecord] {
-				return c.settlePublish(ctx, l, r, t)
+				return c.settlePublish(ctx, l, "Publish", r, t)
 			},
 		}
 	})
@@ -58,7 +51,7 @@ func (c *Client) Offline(ctx context.Context, r ActionRequest) (*PublishRecord, 
 		return operation[*PublishRecord]{
 			decode: r.decodeOffline,
 			settle: func(ctx context.Context, l lost) settled[*PublishRecord] {
-				return c.settleOffline(ctx, l, r, t)
+				return c.settleOffline(ctx, l, "Offline", r, t)
 			},
 			forgive: func(code Code) (*PublishRecord, bool) {
 				return r.takenOffline(), code == CodeNotPublished || code == CodeAlreadyPerformed
@@ -108,7 +101,7 @@ func (r ActionRequest) check(maxRemark int) error {
 // this environment that names what was made.
 func (r ActionRequest) decodePublished(a *answer) (*PublishRecord, error) {
 	record, err := r.decode(a)
-	if err == nil && record.VersionID == "" && record.PublishID == "" {
+	if err == nil && !record.namesPublication() {
 		return nil, errors.New("the record names neither publication nor version")
 	}
 	return record, err

@@ -1,0 +1,329 @@
+package apig
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// batchLimit is the most APIs the service takes in one request.
+	batchLimit = 1000
+
+	// batchParallel is how many requests of one batch are under way at once.
+	batchParallel = 4
+)
+
+// direction is what a batch does.
+type direction int
+
+const (
+	publishing direction = iota
+	withdrawing
+)
+
+func (d direction) action() string { return [...]string{"online", "offline"}[d] }
+
+// batch is one batch under way.
+type batch struct {
+	*Client
+	op        string
+	direction direction
+	envID     string
+	remark    string
+}
+
+// batchCall is one API of a batch under way: its item, as far as it is known.
+type batchCall struct {
+	BatchItem
+	turn  *turn
+	doubt time.Time // start of the first attempt whose outcome was unknown
+	open  bool      // its outcome is unknown and to be settled; Err says why
+	again bool      // not applied, and may be the next time; Err says why
+}
+
+func (c *batchCall) succeed(r *PublishRecord) {
+	c.Record, c.Err, c.open, c.again = r, nil, false, false
+	if r.APIName != "" {
+		c.APIName = r.APIName
+	}
+}
+
+func (c *batchCall) fail(err error) { c.Err, c.open, c.again = err, false, false }
+
+func (c *batchCall) repeat() { c.open, c.again = false, true }
+
+// apis sends the APIs a thousand at a time, a few requests at once.
+func (b *batch) apis(ctx context.Context, ids []string) []*batchCall {
+	calls := make([]*batchCall, len(ids))
+	for i, id := range ids {
+		calls[i] = &batchCall{BatchItem: BatchItem{APIID: id}}
+	}
+	inParallel(batchParallel, slices.Collect(slices.Chunk(calls, batchLimit)), func(chunk []*batchCall) {
+		b.inTurn(ctx, chunk, func() { b.rounds(ctx, chunk, 1) })
+	})
+	return calls
+}
+
+// group sends the request for a whole group. Its members are known from the
+// answer or, if that is lost, from the gateway; then it goes on with them as
+// with any other APIs.
+func (b *batch) group(ctx context.Context, groupID string) ([]*batchCall, error) {
+	start := time.Now()
+	answer, l, err := b.request(ctx, batchBody{GroupID: groupID, EnvID: b.envID, Remark: b.remark})
+	var calls []*batchCall
+	switch {
+	case l != nil:
+		members, unread := b.members(ctx, groupID)
+		if unread != nil {
+			return nil, &unknownError{cause: l.cause, why: "the APIs of the group cannot be listed: " + unread.Error(), ctx: ctx.Err()}
+		}
+		calls = members
+	case err != nil:
+		return nil, err
+	default:
+		calls = answer.members()
+		l = &lost{start: start, end: time.Now(), wait: b.retry.SettleWait}
+	}
+	b.inTurn(ctx, calls, func() {
+		if answer != nil {
+			b.take(ctx, answer, calls, *l)
+		} else {
+			b.lose(ctx, *l, calls)
+		}
+		b.repeat(ctx, calls, 1)
+	})
+	return calls, nil
+}
+
+// members lists the APIs of a group whose answer was lost.
+func (b *batch) members(ctx context.Context, groupID string) ([]*batchCall, error) {
+	l := APIQuery{GroupID: groupID}.list(b.op)
+	l.patient = true
+	var calls []*batchCall
+	for api, err := range l.all(ctx, b.Client, nil) {
+		if err != nil {
+			return nil, err
+		}
+		calls = append(calls, &batchCall{BatchItem: BatchItem{APIID: api.ID, APIName: api.Name}})
+	}
+	return calls, nil
+}
+
+// inTurn does what it is given while all the calls have their turn, and
+// remembers what they report. Turns are taken in the order of the IDs, so that
+// two batches cannot wait for each other.
+func (b *batch) inTurn(ctx context.Context, calls []*batchCall, do func()) {
+	order := slices.SortedFunc(slices.Values(calls), func(x, y *batchCall) int { return strings.Compare(x.APIID, y.APIID) })
+	defer func() {
+		for _, c := range order {
+			if c.turn == nil {
+				continue
+			}
+			if c.Record != nil {
+				c.turn.report(b.envID, c.Record.VersionID)
+			}
+			b.turns.release(c.turn)
+		}
+	}()
+	for _, c := range order {
+		t, err := b.turns.take(ctx, place{b.instanceID, c.APIID})
+		if err != nil {
+			for _, c := range calls {
+				c.fail(&interruptedError{subject: subject(b.op, c.APIID), ctx: err})
+			}
+			return
+		}
+		c.turn = t
+	}
+	do()
+}
+
+// rounds sends the calls, and then those again that were not applied and may be
+// the next time.
+func (b *batch) rounds(ctx context.Context, calls []*batchCall, round int) {
+	ids := make([]string, len(calls))
+	for i, c := range calls {
+		ids[i] = c.APIID
+	}
+	start := time.Now()
+	answer, l, err := b.request(ctx, batchBody{APIs: ids, EnvID: b.envID, Remark: b.remark})
+	switch {
+	case l != nil:
+		b.lose(ctx, *l, calls)
+	case err != nil:
+		for _, c := range calls {
+			c.fail(err)
+		}
+	default:
+		b.take(ctx, answer, calls, lost{start: start, end: time.Now(), wait: b.retry.SettleWait})
+	}
+	b.repeat(ctx, calls, round)
+}
+
+// repeat begins the next round, if there is any call for it and any time left.
+func (b *batch) repeat(ctx context.Context, calls []*batchCall, round int) {
+	var left []*batchCall
+	for _, c := range calls {
+		if c.again {
+			left = append(left, c)
+		}
+	}
+	if len(left) == 0 || round >= b.retry.MaxAttempts {
+		return
+	}
+	wait := b.retry.backoff(round, b.jitter)
+	b.logRetry(ctx, b.op, left[0].APIID, round, left[0].Err, wait)
+	if err := sleep(ctx, time.Now().Add(wait)); err != nil {
+		for _, c := range left {
+			c.fail(&interruptedError{subject(b.op, c.APIID), err, c.Err})
+		}
+		return
+	}
+	b.rounds(ctx, left, round+1)
+}
+
+// The body of POST /apis/publish and of its answer.
+type (
+	batchBody struct {
+		APIs    []string `json:"apis,omitempty"`
+		GroupID string   `json:"group_id,omitempty"`
+		EnvID   string   `json:"env_id"`
+		Remark  string   `json:"remark,omitempty"`
+	}
+	batchAnswer struct {
+		Success []PublishRecord `json:"success"`
+		Failure []batchFailure  `json:"failure"`
+
+		from *answer
+	}
+	batchFailure struct {
+		APIID     string `json:"api_id"`
+		APIName   string `json:"api_name"`
+		ErrorCode string `json:"error_code"`
+		ErrorMsg  string `json:"error_msg"`
+	}
+)
+
+// request makes the request. If its outcome is unknown it returns what was lost
+// with the error; then that is to be settled API by API.
+func (b *batch) request(ctx context.Context, body batchBody) (*batchAnswer, *lost, error) {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		return nil, nil, err
+	}
+	var l *lost
+	answer, err := call(ctx, b.Client, operation[*batchAnswer]{
+		name: b.op,
+		request: request{
+			method: http.MethodPost,
+			path:   "/apis/publish?action=" + b.direction.action(),
+			body:   encoded,
+			bound:  maxList,
+		},
+		decode: decodeBatch,
+		settle: func(_ context.Context, whole lost) settled[*batchAnswer] {
+			l = &whole
+			return settled[*batchAnswer]{why: "it is settled API by API"}
+		},
+	})
+	return answer, l, err
+}
+
+func decodeBatch(a *answer) (*batchAnswer, error) {
+	b := &batchAnswer{from: a}
+	if err := json.Unmarshal(a.body, b); err != nil {
+		return nil, fmt.Errorf("the body is not a batch of records: %s", a.text(err.Error(), maxMessage))
+	}
+	if b.Success == nil && b.Failure == nil {
+		return nil, errors.New("the body has neither successes nor failures")
+	}
+	return b, nil
+}
+
+// members makes the calls of a group from its answer.
+func (a *batchAnswer) members() []*batchCall {
+	calls := make([]*batchCall, 0, len(a.Success)+len(a.Failure))
+	for _, s := range a.Success {
+		calls = append(calls, &batchCall{BatchItem: BatchItem{APIID: s.APIID, APIName: s.APIName}})
+	}
+	for _, f := range a.Failure {
+		calls = append(calls, &batchCall{BatchItem: BatchItem{APIID: f.APIID, APIName: f.APIName}})
+	}
+	return calls
+}
+
+// take gives each call what the answer says of it, and settles those of which
+// it leaves the outcome open: the gateway failed at them, or says nothing.
+func (b *batch) take(ctx context.Context, a *batchAnswer, calls []*batchCall, l lost) {
+	applied := make(map[string]*PublishRecord, len(a.Success))
+	for i := range a.Success {
+		applied[a.Success[i].APIID] = &a.Success[i]
+	}
+	refused := make(map[string]*batchFailure, len(a.Failure))
+	for i := range a.Failure {
+		refused[a.Failure[i].APIID] = &a.Failure[i]
+	}
+	var open []*batchCall
+	for _, c := range calls {
+		if record := applied[c.APIID]; record != nil && (b.direction == withdrawing || record.namesPublication()) {
+			record.RequestID = a.from.requestID()
+			c.succeed(record)
+			continue
+		}
+		f := refused[c.APIID]
+		if f == nil {
+			c.fail(&callError{op: b.op, apiID: c.APIID, err: fmt.Errorf("%w: it does not say what became of the API", ErrBadResponse)})
+			open = append(open, c)
+			continue
+		}
+		err := f.apiError(b.op, a.from)
+		c.APIName = f.APIName
+		c.fail(err)
+		switch {
+		case errors.Is(err, ErrNotPublished) && !c.doubt.IsZero():
+			c.succeed(b.one(c).takenOffline())
+		case classify(failure{status: http.StatusBadRequest, code: err.Code}) == notApplied:
+			c.repeat()
+		case errors.Is(err, ErrServer):
+			open = append(open, c)
+		}
+	}
+	if len(open) > 0 {
+		b.settle(ctx, l, open)
+	}
+}
+
+func (f *batchFailure) apiError(op string, a *answer) *APIGError {
+	return &APIGError{
+		Op:         op,
+		APIID:      f.APIID,
+		StatusCode: a.status,
+		Code:       Code(a.text(f.ErrorCode, maxCode)),
+		Message:    a.text(f.ErrorMsg, maxMessage),
+		RequestID:  a.requestID(),
+		Attempts:   1,
+	}
+}
+
+// inParallel calls do for all of work, at most n at once.
+func inParallel[T any](n int, work []T, do func(T)) {
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, n)
+	for _, w := range work {
+		slots <- struct{}{}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			defer func() { <-slots }()
+			do(w)
+		}()
+	}
+	wg.Wait()
+}

@@ -1,0 +1,198 @@
+package apig
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Environment is a place that APIs are published in.
+type Environment struct {
+	ID         string    `json:"id"`
+	Name       string    `json:"name"`
+	Remark     string    `json:"remark"`
+	CreateTime time.Time `json:"create_time"` // zero if it cannot be read
+}
+
+// UnmarshalJSON reads the service's form. A time that cannot be read is zero.
+func (e *Environment) UnmarshalJSON(b []byte) error {
+	type plain Environment
+	wire := struct {
+		*plain
+		CreateTime gatewayTime `json:"create_time"`
+	}{plain: (*plain)(e)}
+	err := json.Unmarshal(b, &wire)
+	e.CreateTime = wire.CreateTime.Time
+	return err
+}
+
+// EnvironmentQuery says which environments to list. The zero value is all.
+type EnvironmentQuery struct {
+	Name string // exactly this one
+}
+
+// Environments lists the environments of the gateway, as Versions lists
+// versions.
+func (c *Client) Environments(ctx context.Context, q EnvironmentQuery) iter.Seq2[Environment, error] {
+	query := url.Values{}
+	if q.Name != "" {
+		query.Set("name", q.Name)
+	}
+	l := list[Environment]{name: "Environments", path: "/envs", key: "envs", query: query}
+	// The documentation does not say whether the service looks for the whole
+	// name or a part of it.
+	return only(l.all(ctx, c, nil), func(e Environment) bool { return q.Name == "" || e.Name == q.Name })
+}
+
+// EnvironmentByName returns the environment with this name. The error matches
+// ErrNotFound if there is none.
+func (c *Client) EnvironmentByName(ctx context.Context, name string) (*Environment, error) {
+	return exactlyOne("EnvironmentByName", name, c.Environments(ctx, EnvironmentQuery{Name: name}))
+}
+
+// API is an API of the gateway, and where it is published.
+type API struct {
+	ID           string        `json:"id"`
+	Name         string        `json:"name"`
+	GroupID      string        `json:"group_id"`
+	GroupName    string        `json:"group_name"`
+	Protocol     string        `json:"req_protocol"`
+	Method       string        `json:"req_method"`
+	Path         string        `json:"req_uri"`
+	AuthType     string        `json:"auth_type"`
+	Remark       string        `json:"remark"`
+	Publications []Publication `json:"-"` // newest first
+}
+
+// Publication is that an API is published in an environment.
+type Publication struct {
+	EnvID       string
+	EnvName     string
+	PublishID   string
+	PublishTime time.Time // zero if it cannot be read
+}
+
+// UnmarshalJSON reads the service's form, in which what belongs to the
+// environments stands in four parallel lists, joined by "|".
+func (a *API) UnmarshalJSON(b []byte) error {
+	type plain API
+	wire := struct {
+		*plain
+		EnvIDs       joined `json:"run_env_id"`
+		EnvNames     joined `json:"run_env_name"`
+		PublishIDs   joined `json:"publish_id"`
+		PublishTimes joined `json:"publish_time"`
+	}{plain: (*plain)(a)}
+	if err := json.Unmarshal(b, &wire); err != nil {
+		return err
+	}
+	a.Publications = nil
+	for i, envID := range wire.EnvIDs {
+		a.Publications = append(a.Publications, Publication{
+			EnvID:       envID,
+			EnvName:     wire.EnvNames.at(i),
+			PublishID:   wire.PublishIDs.at(i),
+			PublishTime: parseTime(wire.PublishTimes.at(i)),
+		})
+	}
+	return nil
+}
+
+// joined is a list that the service has joined with "|".
+type joined []string
+
+func (j *joined) UnmarshalJSON(b []byte) error {
+	var s string
+	if json.Unmarshal(b, &s) == nil && s != "" {
+		*j = strings.Split(s, "|")
+	}
+	return nil
+}
+
+func (j joined) at(i int) string {
+	if i < len(j) {
+		return j[i]
+	}
+	return ""
+}
+
+// publishedIn returns the publication in an environment, or nil.
+func (a *API) publishedIn(envID string) *Publication {
+	for i := range a.Publications {
+		if a.Publications[i].EnvID == envID {
+			return &a.Publications[i]
+		}
+	}
+	return nil
+}
+
+// APIQuery says which APIs to list. The zero value is all; fields that are set
+// must all match.
+type APIQuery struct {
+	Name    string // exactly this one
+	GroupID string // in this group
+	EnvID   string // published in this environment
+}
+
+// APIs lists the APIs of the gateway, as Versions lists versions.
+func (c *Client) APIs(ctx context.Context, q APIQuery) iter.Seq2[API, error] {
+	return only(q.list("APIs").all(ctx, c, nil), func(a API) bool { return q.Name == "" || a.Name == q.Name })
+}
+
+func (q APIQuery) list(name string) list[API] {
+	query := url.Values{}
+	if q.Name != "" {
+		query.Set("name", q.Name)
+		query.Set("precise_search", "name") // or else a part of the name would do
+	}
+	if q.GroupID != "" {
+		query.Set("group_id", q.GroupID)
+	}
+	if q.EnvID != "" {
+		query.Set("env_id", q.EnvID)
+	}
+	return list[API]{name: name, path: "/apis", key: "apis", query: query}
+}
+
+// APIByName returns the API with this name. The error matches ErrNotFound if
+// there is none, and ErrAmbiguous if several groups have one.
+func (c *Client) APIByName(ctx context.Context, name string) (*API, error) {
+	return exactlyOne("APIByName", name, c.APIs(ctx, APIQuery{Name: name}))
+}
+
+// only yields the values of seq that match.
+func only[T any](seq iter.Seq2[T, error], match func(T) bool) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for v, err := range seq {
+			if (err != nil || match(v)) && !yield(v, err) {
+				return
+			}
+		}
+	}
+}
+
+// exactlyOne returns the one value that seq yields, and an error that tells
+// none from several.
+func exactlyOne[T any](op, name string, seq iter.Seq2[T, error]) (*T, error) {
+	if name == "" {
+		return nil, problems{"Name is empty"}
+	}
+	var found *T
+	for v, err := range seq {
+		if err != nil {
+			return nil, err
+		}
+		if found != nil {
+			return nil, &callError{op: op, err: fmt.Errorf("%w: several are named %q", ErrAmbiguous, name)}
+		}
+		found = &v
+	}
+	if found == nil {
+		return nil, &callError{op: op, err: fmt.Errorf("%w: none is named %q", ErrNotFound, name)}
+	}
+	return found, nil
+}
