@@ -1,0 +1,155 @@
+package apigtest
+
+import (
+	"net/http"
+	"time"
+)
+
+// Fault is what goes wrong with a request: which requests, whether they take
+// effect all the same, and what their client gets to see. The zero value
+// strikes the next request and changes nothing; the functions below make the
+// usual ones, and the methods aim them:
+//
+//	g.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction).For(2))
+type Fault struct {
+	Op    Op                  // only requests of this kind; "" for every kind, those to IAM included
+	Match func(*Request) bool // only requests that it accepts; nil for all. It must not inject faults
+	Times int                 // how many matching requests it strikes; 0 means 1, negative means all
+	Skip  int                 // how many matching requests it lets through first
+
+	// Delay passes before anything else, in real time. It ends early when the
+	// client goes away, which the service does not notice: the request goes on.
+	// At Close it ends too, and the request is dropped.
+	Delay time.Duration
+
+	// ExpireToken makes the token of the request expire now, from the
+	// gateway's own table; the request and later ones meet an expired token.
+	ExpireToken bool
+
+	Apply Apply         // whether and when the request takes effect, where the answer does not need it to
+	After time.Duration // with ApplyLater: how long after the end, in real time
+	End   End           // what becomes of the answer
+	CutAt int           // with EndCut: how many bytes of the body are sent; 0 means half, negative none
+
+	// The answer instead of the gateway's own. With Status 0 it is the own
+	// one, for which the request is processed as usual, whatever Apply says.
+	// In Body, ${request_id} stands for the id of the request.
+	Status int
+	Body   string
+
+	// Header is merged into the answer. A nil value removes a header, even
+	// Date.
+	Header http.Header
+
+	// Rewrite changes the gateway's own answer.
+	Rewrite func(status int, body []byte) (int, []byte)
+}
+
+// Apply says whether and when a struck request still takes effect. If it does,
+// authentication and validation decide as they always do.
+type Apply int
+
+// The ways in which a struck request takes effect.
+const (
+	ApplyNever Apply = iota // it does not
+	ApplyFirst              // before the end that its client sees
+	ApplyLater              // After that end, or at Close if that is sooner
+)
+
+// End is what the client of a struck request gets to see.
+type End int
+
+// The ends of a request.
+const (
+	EndAnswer End = iota // the answer
+	EndClose             // the connection is closed without an answer (HTTP/2: the stream is reset)
+	EndReset             // the same with a TCP reset
+	EndHang              // nothing, until the client goes away or the gateway is closed
+	EndCut               // part of the answer, then as EndClose
+	EndDrop              // the answer; then the connection is closed without notice, as if it had idled too long (HTTP/2: as EndAnswer)
+)
+
+// Answer answers in place of the service; nothing is applied. The content type
+// goes by the first character of the body.
+func Answer(status int, body string) Fault { return Fault{Status: status, Body: body} }
+
+// Throttle is the answer of the front gateway to an account that calls too
+// often. Without retryAfter it has no Retry-After, as the real one.
+func Throttle(retryAfter string) Fault {
+	f := Answer(http.StatusTooManyRequests, `{"error_code":"APIGW.0308",`+
+		`"error_msg":"The throttling threshold has been reached: policy user over ratelimit,limit:200,time:5 minute",`+
+		`"request_id":"${request_id}"}`)
+	if retryAfter != "" {
+		f.Header = http.Header{"Retry-After": {retryAfter}}
+	}
+	return f
+}
+
+// Busy is the answer to writes that collide; nothing is applied. Compare
+// ApplyThenAnswer: the service may also have stored the change before this
+// error.
+func Busy() Fault {
+	return Answer(http.StatusInternalServerError,
+		`{"error_code":"APIG.3500","error_msg":"Failed to synchronize data to etcd."}`)
+}
+
+// ExpireToken lets the token of the request expire, which is then refused by
+// the gateway itself (401 APIG.1001).
+func ExpireToken() Fault { return Fault{ExpireToken: true} }
+
+// RefuseToken is the front gateway's answer to a token that it wants renewed
+// (401 APIGW.0307). The token stays valid.
+func RefuseToken() Fault {
+	return Answer(http.StatusUnauthorized,
+		`{"error_code":"APIGW.0307","error_msg":"The token must be updated.","request_id":"${request_id}"}`)
+}
+
+// Slow waits before the request is processed as usual.
+func Slow(d time.Duration) Fault { return Fault{Delay: d} }
+
+// Hang never answers and applies nothing.
+func Hang() Fault { return Fault{End: EndHang} }
+
+// CloseBefore closes the connection; nothing is applied.
+func CloseBefore() Fault { return Fault{End: EndClose} }
+
+// ApplyThenClose applies the request and closes the connection without an
+// answer.
+func ApplyThenClose() Fault { return Fault{Apply: ApplyFirst, End: EndClose} }
+
+// CloseThenApply closes the connection, and applies the request after the
+// client has seen that.
+func CloseThenApply(after time.Duration) Fault {
+	return Fault{Apply: ApplyLater, After: after, End: EndClose}
+}
+
+// ApplyThenAnswer applies the request and answers something else.
+func ApplyThenAnswer(status int, body string) Fault {
+	return Fault{Apply: ApplyFirst, Status: status, Body: body}
+}
+
+// Cut applies the request and breaks its answer off after n bytes of the body;
+// 0 means half of it, a negative number all of it.
+func Cut(n int) Fault { return Fault{Apply: ApplyFirst, End: EndCut, CutAt: n} }
+
+// Drop answers as usual, and closes the connection that the client has every
+// reason to use again.
+func Drop() Fault { return Fault{End: EndDrop} }
+
+// On limits the fault to requests of one kind.
+func (f Fault) On(op Op) Fault { f.Op = op; return f }
+
+// When limits the fault to requests that match.
+func (f Fault) When(match func(*Request) bool) Fault { f.Match = match; return f }
+
+// For makes the fault strike that many requests.
+func (f Fault) For(times int) Fault { f.Times = times; return f }
+
+// Always makes the fault strike for ever.
+func (f Fault) Always() Fault { f.Times = -1; return f }
+
+// AfterSkipping lets n matching requests through first.
+func (f Fault) AfterSkipping(n int) Fault { f.Skip = n; return f }
+
+// Delayed makes the fault wait before it does anything.
+func (f Fault) Delayed(d time.Duration) Fault { f.Delay = d; return f }

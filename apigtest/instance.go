@@ -1,0 +1,190 @@
+package apigtest
+
+import (
+	"net/http"
+	"slices"
+	"time"
+)
+
+// Instance is one dedicated gateway of a project: its APIs, environments and
+// publications. Instances share the clock, the tokens, the journal and the
+// faults of the Gateway they belong to.
+type Instance struct {
+	gw         *Gateway
+	projectID  string
+	instanceID string
+
+	// All below is guarded by gw.mu.
+	apis         []*api
+	groups       []*group
+	environments []*environment
+	apisByID     map[string]*api
+	envsByID     map[string]*environment
+	versions     map[string]*version // the kept ones of all APIs
+}
+
+type api struct {
+	id, name     string
+	group        *group
+	registered   time.Time
+	publications map[string]*publication // by environment id
+}
+
+type group struct{ id, name string }
+
+type environment struct {
+	id, name, remark string
+	created          time.Time
+}
+
+// The environment that every instance has from the start.
+const releaseID = "DEFAULT_ENVIRONMENT_RELEASE_ID"
+
+// AddInstance adds an instance. An empty id is generated. The project becomes
+// known to IAM, see [Gateway.SetProjectName]. Adding an instance that exists
+// returns that one.
+func (g *Gateway) AddInstance(projectID, instanceID string) *Instance {
+	if projectID == "" {
+		projectID = g.resourceIDs.next()
+	}
+	if instanceID == "" {
+		instanceID = g.resourceIDs.next()
+	}
+	g.access.addProject(projectID)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if i := g.instances[instanceID]; i != nil {
+		return i
+	}
+	i := &Instance{
+		gw:         g,
+		projectID:  projectID,
+		instanceID: instanceID,
+		apisByID:   make(map[string]*api),
+		envsByID:   make(map[string]*environment),
+		versions:   make(map[string]*version),
+	}
+	i.addEnvironment(releaseID, "RELEASE", "")
+	i.addGroup(g.resourceIDs.next(), "DEFAULT")
+	g.instances[instanceID] = i
+	return i
+}
+
+// ProjectID is the id of the project that the instance belongs to.
+func (i *Instance) ProjectID() string { return i.projectID }
+
+// InstanceID is the id of the instance itself.
+func (i *Instance) InstanceID() string { return i.instanceID }
+
+// AddAPI adds an API, published nowhere yet, to the group DEFAULT.
+func (i *Instance) AddAPI(name string) (id string) {
+	i.gw.mu.Lock()
+	defer i.gw.mu.Unlock()
+	return i.addAPI(i.groups[0], name)
+}
+
+// AddGroup adds a group of APIs.
+func (i *Instance) AddGroup(name string) (id string) {
+	i.gw.mu.Lock()
+	defer i.gw.mu.Unlock()
+	return i.addGroup(i.gw.resourceIDs.next(), name).id
+}
+
+// AddAPIIn adds an API to a group. A group that does not exist is added under
+// that id.
+func (i *Instance) AddAPIIn(groupID, name string) (id string) {
+	i.gw.mu.Lock()
+	defer i.gw.mu.Unlock()
+	in := i.group(groupID)
+	if in == nil {
+		in = i.addGroup(groupID, groupID)
+	}
+	return i.addAPI(in, name)
+}
+
+// AddEnvironment adds an environment, or returns the id of the one that has
+// this name.
+func (i *Instance) AddEnvironment(name string) (id string) {
+	i.gw.mu.Lock()
+	defer i.gw.mu.Unlock()
+	if e := i.environmentNamed(name); e != nil {
+		return e.id
+	}
+	return i.addEnvironment(i.gw.resourceIDs.next(), name, "").id
+}
+
+// RemoveAPI deletes an API with its versions, published or not. The service
+// would make its caller take the API offline first.
+func (i *Instance) RemoveAPI(id string) {
+	i.gw.mu.Lock()
+	defer i.gw.mu.Unlock()
+	a := i.apisByID[id]
+	if a == nil {
+		return
+	}
+	for _, p := range a.publications {
+		for _, v := range p.versions {
+			delete(i.versions, v.id)
+		}
+	}
+	delete(i.apisByID, id)
+	i.apis = slices.DeleteFunc(i.apis, func(o *api) bool { return o == a })
+}
+
+func (i *Instance) addAPI(in *group, name string) string {
+	a := &api{
+		id:           i.gw.resourceIDs.next(),
+		name:         name,
+		group:        in,
+		registered:   i.gw.clock.now(),
+		publications: make(map[string]*publication),
+	}
+	i.apis = append(i.apis, a)
+	i.apisByID[a.id] = a
+	return a.id
+}
+
+func (i *Instance) addGroup(id, name string) *group {
+	added := &group{id, name}
+	i.groups = append(i.groups, added)
+	return added
+}
+
+func (i *Instance) addEnvironment(id, name, remark string) *environment {
+	e := &environment{id, name, remark, i.gw.clock.now()}
+	i.environments = append(i.environments, e)
+	i.envsByID[id] = e
+	return e
+}
+
+func (i *Instance) group(id string) *group {
+	for _, in := range i.groups {
+		if in.id == id {
+			return in
+		}
+	}
+	return nil
+}
+
+func (i *Instance) environmentNamed(name string) *environment {
+	for _, e := range i.environments {
+		if e.name == name {
+			return e
+		}
+	}
+	return nil
+}
+
+func (i *Instance) api(id string) (*api, error) {
+	if a := i.apisByID[id]; a != nil {
+		return a, nil
+	}
+	return nil, refuse(http.StatusNotFound, "APIG.3002", "API %s does not exist", id)
+}
+
+func (i *Instance) environment(id string) (*environment, error) {
+	if e := i.envsByID[id]; e != nil {
+		return e, nil
+	}
+	return nil, refuse(http.StatusNotFound, "APIG.3003", "The environment does not exist,id:%s", id)
+}
