@@ -13,7 +13,7 @@ import (
 //	g.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction).For(2))
 type Fault struct {
 	Op    Op                  // only requests of this kind; "" for every kind, those to IAM included
-	Match func(*Request) bool // only requests that it accepts; nil for all. It must not inject faults
+	Match func(*Request) bool // only requests that it accepts; nil for all. It must leave the faults alone
 	Times int                 // how many matching requests it strikes; 0 means 1, negative means all
 	Skip  int                 // how many matching requests it lets through first
 
@@ -128,8 +128,8 @@ func ApplyThenAnswer(status int, body string) Fault {
 	return Fault{Apply: ApplyFirst, Status: status, Body: body}
 }
 
-// Cut applies the request and breaks its answer off after n bytes of the body;
-// 0 means half of it, a negative number all of it.
+// Cut applies the request and sends no more of its answer than the headers and
+// n bytes of the body; 0 means half of the body, a negative number none of it.
 func Cut(n int) Fault { return Fault{Apply: ApplyFirst, End: EndCut, CutAt: n} }
 
 // Drop answers as usual, and closes the connection that the client has every

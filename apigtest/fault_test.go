@@ -174,6 +174,22 @@ func TestCloseThenApply(t *testing.T) {
 	})
 }
 
+// A hook that runs when the request is applied looks whether the client has
+// lost its connection by then.
+func TestCloseThenApplyComesAfterTheClose(t *testing.T) {
+	f := start(t)
+	open := make(chan int, 1)
+	f.ValidateTokens(func(string) bool {
+		open <- f.Connections()
+		return true
+	})
+	for range 20 {
+		f.Inject(apigtest.CloseThenApply(0))
+		f.broken(t)
+		assert.Zero(t, <-open)
+	}
+}
+
 func TestWhatIsAppliedLateIsJudgedAsEver(t *testing.T) {
 	f := start(t)
 	invalid := f.action("nonsense", f.api, release, "")

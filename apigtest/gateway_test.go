@@ -267,7 +267,7 @@ func TestSeededIDsAreTheSameInEveryRun(t *testing.T) {
 	run := func(noise int) []string {
 		f := start(t, apigtest.WithSeed(42))
 		for range noise {
-			f.call("GET", "/envs", "")
+			assert.NotEqual(t, f.Token(), f.call("GET", "/envs", "").header.Get("X-Request-Id"))
 		}
 		v, err := f.Publish(f.api, release, "")
 		require.NoError(t, err)

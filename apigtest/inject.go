@@ -60,8 +60,8 @@ func (g *Gateway) Inject(faults ...Fault) {
 // InjectFunc sets a source that is asked about every request that no injected
 // fault has struck; nil means none, and a nil source ends it. It is asked about
 // one request at a time, so that it may hold a random number generator, and
-// must not inject faults itself. Which requests a fault is for (Op, Match,
-// Times, Skip) is up to the source.
+// must neither inject faults itself nor ask about them. Which requests a fault
+// is for (Op, Match, Times, Skip) is up to the source.
 func (g *Gateway) InjectFunc(source func(*Request) *Fault) {
 	g.faults.mu.Lock()
 	defer g.faults.mu.Unlock()

@@ -2,7 +2,9 @@ package apigtest_test
 
 import (
 	"fmt"
+	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -101,6 +103,41 @@ func TestCloseLeavesNothingRunning(t *testing.T) {
 		}
 		runtime.Gosched()
 	}
+}
+
+func TestCloseWaitsForLateApplications(t *testing.T) {
+	f := start(t)
+	closed := make(chan struct{})
+	early := make(chan bool, 1)
+	f.ValidateTokens(func(string) bool {
+		select {
+		case <-closed:
+			early <- true
+		case <-time.After(50 * time.Millisecond):
+			early <- false
+		}
+		return true
+	})
+	f.Inject(apigtest.CloseThenApply(time.Hour))
+	f.broken(t)
+	f.Close()
+	close(closed)
+	assert.False(t, <-early, "Close returned before the application had ended")
+	assert.Len(t, f.Journal(), 1)
+}
+
+func TestCloseClosesIdleConnections(t *testing.T) {
+	f := start(t)
+	const many = 50
+	for range many {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(f.URL(), "http://"))
+		require.NoError(t, err)
+		defer conn.Close()
+	}
+	eventually(t, "accepted", func() bool { return f.Accepted() == many })
+	assert.Equal(t, many, f.Connections())
+	f.Close()
+	assert.Zero(t, f.Connections())
 }
 
 func TestAClosedGatewayCanStillBeRead(t *testing.T) {

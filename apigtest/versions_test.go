@@ -215,8 +215,10 @@ func TestRuntime(t *testing.T) {
 	v, _ := f.Published(f.api, release)
 	d := f.call("GET", path, "").json()
 	domain := d["group_id"].(string) + ".apic.example.com"
-	assert.Equal(t, []any{f.api, "orders", "V0.0.1", 1.0, "HTTPS", "GET", "/orders", "NONE"}, []any{d["id"], d["name"],
-		d["version"], d["type"], d["req_protocol"], d["req_method"], d["req_uri"], d["auth_type"]})
+	assert.Equal(t, []any{f.api, "orders", "V0.0.1", 1.0, "HTTPS", "GET", "/orders", "NONE"}, []any{
+		d["id"], d["name"],
+		d["version"], d["type"], d["req_protocol"], d["req_method"], d["req_uri"], d["auth_type"],
+	})
 	assert.Equal(t, []any{release, "RELEASE", v.PublishID, domain, []any{domain}},
 		[]any{d["run_env_id"], d["run_env_name"], d["publish_id"], d["sl_domain"], d["sl_domains"]})
 	assert.NotContains(t, d, "version_id", "not documented")
