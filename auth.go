@@ -1,6 +1,7 @@
 package apig
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,8 +41,9 @@ const redacted = "REDACTED"
 // show REDACTED. Convert it to a string to use it.
 //
 // No method runs where fmt finds a Secret in an unexported field of a struct,
-// so keep such a struct behind a pointer, or hold what this package makes of
-// the secret instead.
+// so keep such a struct behind a pointer, which %v does not follow there. Verbs
+// that suit no pointer, such as %s, do; what this package makes of the secret,
+// such as an Authenticator, shows it with none.
 type Secret string
 
 // Format prints REDACTED whatever the verb, and nothing for an empty secret.
@@ -133,8 +135,12 @@ func (a *tokenAuth) Refresh(rejected *http.Request) bool {
 	return true
 }
 
-// authError marks a failure to authenticate: nothing was sent.
-type authError struct{ err error }
+// authError marks a failure to authenticate: nothing was sent. With late it is
+// not the authenticator's: the time of the attempt ended meanwhile.
+type authError struct {
+	err  error
+	late bool
+}
 
 func (e *authError) Error() string { return e.err.Error() }
 func (e *authError) Unwrap() error { return e.err }
@@ -145,13 +151,12 @@ func (c *Client) authenticate(r *http.Request) error {
 	if signs(c.auth) && c.projectID != "" {
 		r.Header.Set("X-Project-Id", c.projectID) // signed, so before the signature
 	}
-	if err := c.auth.Authenticate(r); err != nil {
-		return &authError{err}
-	}
+	err := c.auth.Authenticate(r)
 	// Getting credentials may have taken all the time there was. Here it still
 	// is certain that nothing was sent.
-	if err := r.Context().Err(); err != nil {
-		return &authError{err}
+	ended := r.Context().Err()
+	if err = cmp.Or(err, ended); err != nil {
+		return &authError{err, ended != nil}
 	}
 	return nil
 }

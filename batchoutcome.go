@@ -3,6 +3,7 @@ package apig
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -55,7 +56,7 @@ func (b *batch) settle(ctx context.Context, l lost, calls []*batchCall) {
 		if cutShort {
 			b.leave(ctx, calls, "the context ends before it can be settled")
 		}
-		if look == last || cutShort {
+		if look == last || cutShort || !slices.ContainsFunc(calls, func(c *batchCall) bool { return c.open }) {
 			return
 		}
 	}
@@ -96,20 +97,21 @@ func (b *batch) leave(ctx context.Context, calls []*batchCall, why string) {
 // look looks once at what is published and, where that does not decide, at the
 // history of an API. The last look leaves none of the calls open.
 func (b *batch) look(ctx context.Context, calls []*batchCall, last bool) {
-	published, now, err := b.published(ctx)
+	published, err := b.published(ctx)
 	if err != nil {
 		b.leave(ctx, calls, unreadable(ctx, err, b.op).why)
 		return
 	}
 	var ask []*batchCall
 	for _, c := range calls {
-		api := published[c.APIID]
-		since := now.since(c.doubt)
+		api := published.apis[c.APIID]
+		since := published.clock.since(c.doubt)
 		switch {
 		case !c.open:
-		case api == nil && b.direction == withdrawing:
+		case api == nil && b.direction == withdrawing && published.whole:
 			c.succeed(b.one(c).takenOffline())
-		case !last && (api == nil || api.publishedBefore(b.envID, since)): // it may still be applied
+		case api == nil && b.direction == publishing && !last: // it may still be applied
+		case api != nil && api.publishedBefore(b.envID, since) && !last: // likewise
 		case api != nil && api.publishedBefore(b.envID, since.Add(-doubt)):
 			// Nobody has published since, so this call has not. Where nothing
 			// is published that does not follow: it may be offline again.
@@ -118,7 +120,7 @@ func (b *batch) look(ctx context.Context, calls []*batchCall, last bool) {
 			ask = append(ask, c)
 		}
 	}
-	inParallel(historyParallel, ask, func(c *batchCall) { b.ask(ctx, c, published[c.APIID], last) })
+	inParallel(historyParallel, ask, func(c *batchCall) { b.ask(ctx, c, published.apis[c.APIID], last) })
 }
 
 // ask reads the history of one API. Only the last look takes anything but a
@@ -133,7 +135,8 @@ func (b *batch) ask(ctx context.Context, c *batchCall, api *API, last bool) {
 	var s settled[*PublishRecord]
 	if b.direction == publishing {
 		var v *Version
-		if s.standing, v, s.why = h.judgePublish(b.remark, c.doubt, b.retry.TagRemark, c.turn.knows(b.envID)); v != nil {
+		if s.standing, v, s.why = h.judgePublish(b.remark, c.doubt, b.retry.TagRemark,
+			c.turn.contested(b.envID, b.remark, c.doubt), c.turn.knows(b.envID)); v != nil {
 			s.value = v.recovered()
 			s.value.APIID, s.value.EnvID = c.APIID, b.envID
 			if api != nil && v.InEffect() {
@@ -149,27 +152,37 @@ func (b *batch) ask(ctx context.Context, c *batchCall, api *API, last bool) {
 	}
 }
 
-// published lists the APIs that are published in the environment, with the time
-// it was there.
-func (b *batch) published(ctx context.Context) (map[string]*API, clock, error) {
+// publishedAPIs are the APIs that are published in an environment.
+type publishedAPIs struct {
+	apis  map[string]*API // by ID
+	clock clock
+
+	// whole says that they came in one page. Of several, those that follow may
+	// miss an API, if others have gone offline since the first was made.
+	whole bool
+}
+
+// published lists the APIs that are published in the environment.
+func (b *batch) published(ctx context.Context) (publishedAPIs, error) {
 	l := APIQuery{EnvID: b.envID}.list("history")
 	l.patient = true
-	var now clock
-	apis := map[string]*API{}
+	found := publishedAPIs{apis: map[string]*API{}, whole: true}
 	for p, err := range l.pages(ctx, b.Client) {
 		if err != nil {
-			return nil, clock{}, err
+			return publishedAPIs{}, err
 		}
 		if p.offset == 0 {
-			now = p.clock
+			found.clock = p.clock
+		} else {
+			found.whole = false
 		}
 		for i := range p.rows {
 			if api := &p.rows[i]; api.publishedIn(b.envID) != nil {
-				apis[api.ID] = api
+				found.apis[api.ID] = api
 			}
 		}
 	}
-	return apis, now, nil
+	return found, nil
 }
 
 // publishedBefore reports whether what is published in an environment was so

@@ -46,6 +46,8 @@ type batchCall struct {
 	doubt time.Time // start of the first attempt whose outcome was unknown
 	open  bool      // its outcome is unknown and to be settled; Err says why
 	again bool      // not applied, and may be the next time; Err says why
+
+	answers int // that were about it
 }
 
 func (c *batchCall) succeed(r *PublishRecord) {
@@ -66,7 +68,15 @@ func (b *batch) apis(ctx context.Context, ids []string) []*batchCall {
 		calls[i] = &batchCall{BatchItem: BatchItem{APIID: id}}
 	}
 	inParallel(batchParallel, slices.Collect(slices.Chunk(calls, batchLimit)), func(chunk []*batchCall) {
-		b.inTurn(ctx, chunk, func() { b.rounds(ctx, chunk, 1) })
+		b.inTurn(ctx, chunk, func(late error) {
+			if late == nil {
+				b.rounds(ctx, chunk, 1)
+				return
+			}
+			for _, c := range chunk {
+				c.fail(&interruptedError{subject: subject(b.op, c.APIID), ctx: late})
+			}
+		})
 	})
 	return calls
 }
@@ -75,7 +85,6 @@ func (b *batch) apis(ctx context.Context, ids []string) []*batchCall {
 // answer or, if that is lost, from the gateway; then it goes on with them as
 // with any other APIs.
 func (b *batch) group(ctx context.Context, groupID string) ([]*batchCall, error) {
-	start := time.Now()
 	answer, l, err := b.request(ctx, batchBody{GroupID: groupID, EnvID: b.envID, Remark: b.remark})
 	var calls []*batchCall
 	switch {
@@ -84,16 +93,17 @@ func (b *batch) group(ctx context.Context, groupID string) ([]*batchCall, error)
 		if unread != nil {
 			return nil, &unknownError{cause: l.cause, why: "the APIs of the group cannot be listed: " + unread.Error(), ctx: ctx.Err()}
 		}
-		calls = members
+		calls = unique(members)
 	case err != nil:
 		return nil, err
 	default:
-		calls = answer.members()
-		l = &lost{start: start, end: time.Now(), wait: b.retry.SettleWait}
+		calls = unique(answer.members())
 	}
-	b.inTurn(ctx, calls, func() {
+	b.inTurn(ctx, calls, func(error) {
+		// The request was made, whether or not its APIs have their turn now:
+		// once the context has ended, the following only reports that.
 		if answer != nil {
-			b.take(ctx, answer, calls, *l)
+			b.take(ctx, answer, calls)
 		} else {
 			b.lose(ctx, *l, calls)
 		}
@@ -116,18 +126,30 @@ func (b *batch) members(ctx context.Context, groupID string) ([]*batchCall, erro
 	return calls, nil
 }
 
-// inTurn does what it is given while all the calls have their turn, and
-// remembers what they report. Turns are taken in the order of the IDs, so that
-// two batches cannot wait for each other.
-func (b *batch) inTurn(ctx context.Context, calls []*batchCall, do func()) {
+// unique leaves out the calls whose API another one before them has: it would
+// wait for its own turn.
+func unique(calls []*batchCall) []*batchCall {
+	seen := make(map[string]bool, len(calls))
+	return slices.DeleteFunc(calls, func(c *batchCall) bool {
+		again := seen[c.APIID]
+		seen[c.APIID] = true
+		return again
+	})
+}
+
+// inTurn does what it is given while all the calls have their turn, or once ctx
+// has ended before they had, which late then says. It remembers what they
+// report. Turns are taken in the order of the IDs, so that two batches cannot
+// wait for each other.
+func (b *batch) inTurn(ctx context.Context, calls []*batchCall, do func(late error)) {
 	order := slices.SortedFunc(slices.Values(calls), func(x, y *batchCall) int { return strings.Compare(x.APIID, y.APIID) })
 	defer func() {
 		for _, c := range order {
 			if c.turn == nil {
 				continue
 			}
-			if c.Record != nil {
-				c.turn.report(b.envID, c.Record.VersionID)
+			if b.direction == publishing {
+				c.turn.published(b.envID, b.remark, c.Record, c.Err, 2*b.retry.SettleWait)
 			}
 			b.turns.release(c.turn)
 		}
@@ -135,14 +157,12 @@ func (b *batch) inTurn(ctx context.Context, calls []*batchCall, do func()) {
 	for _, c := range order {
 		t, err := b.turns.take(ctx, place{b.instanceID, c.APIID})
 		if err != nil {
-			for _, c := range calls {
-				c.fail(&interruptedError{subject: subject(b.op, c.APIID), ctx: err})
-			}
+			do(err)
 			return
 		}
 		c.turn = t
 	}
-	do()
+	do(nil)
 }
 
 // rounds sends the calls, and then those again that were not applied and may be
@@ -152,7 +172,6 @@ func (b *batch) rounds(ctx context.Context, calls []*batchCall, round int) {
 	for i, c := range calls {
 		ids[i] = c.APIID
 	}
-	start := time.Now()
 	answer, l, err := b.request(ctx, batchBody{APIs: ids, EnvID: b.envID, Remark: b.remark})
 	switch {
 	case l != nil:
@@ -162,7 +181,7 @@ func (b *batch) rounds(ctx context.Context, calls []*batchCall, round int) {
 			c.fail(err)
 		}
 	default:
-		b.take(ctx, answer, calls, lost{start: start, end: time.Now(), wait: b.retry.SettleWait})
+		b.take(ctx, answer, calls)
 	}
 	b.repeat(ctx, calls, round)
 }
@@ -261,7 +280,7 @@ func (a *batchAnswer) members() []*batchCall {
 
 // take gives each call what the answer says of it, and settles those of which
 // it leaves the outcome open: the gateway failed at them, or says nothing.
-func (b *batch) take(ctx context.Context, a *batchAnswer, calls []*batchCall, l lost) {
+func (b *batch) take(ctx context.Context, a *batchAnswer, calls []*batchCall) {
 	applied := make(map[string]*PublishRecord, len(a.Success))
 	for i := range a.Success {
 		applied[a.Success[i].APIID] = &a.Success[i]
@@ -272,7 +291,8 @@ func (b *batch) take(ctx context.Context, a *batchAnswer, calls []*batchCall, l 
 	}
 	var open []*batchCall
 	for _, c := range calls {
-		if record := applied[c.APIID]; record != nil && (b.direction == withdrawing || record.namesPublication()) {
+		c.answers++
+		if record := applied[c.APIID]; record != nil && b.shows(record) {
 			record.RequestID = a.from.requestID()
 			c.succeed(record)
 			continue
@@ -284,10 +304,11 @@ func (b *batch) take(ctx context.Context, a *batchAnswer, calls []*batchCall, l 
 			continue
 		}
 		err := f.apiError(b.op, a.from)
+		err.Attempts = c.answers
 		c.APIName = f.APIName
 		c.fail(err)
 		switch {
-		case errors.Is(err, ErrNotPublished) && !c.doubt.IsZero():
+		case b.direction == withdrawing && errors.Is(err, ErrNotPublished) && !c.doubt.IsZero():
 			c.succeed(b.one(c).takenOffline())
 		case classify(failure{status: http.StatusBadRequest, code: err.Code}) == notApplied:
 			c.repeat()
@@ -296,8 +317,13 @@ func (b *batch) take(ctx context.Context, a *batchAnswer, calls []*batchCall, l 
 		}
 	}
 	if len(open) > 0 {
-		b.settle(ctx, l, open)
+		b.settle(ctx, lost{start: a.from.start, end: time.Now(), wait: b.retry.SettleWait}, open)
 	}
+}
+
+// shows reports whether the record is of this batch and shows what it did.
+func (b *batch) shows(r *PublishRecord) bool {
+	return (r.EnvID == "" || r.EnvID == b.envID) && (b.direction == withdrawing || r.namesPublication())
 }
 
 func (f *batchFailure) apiError(op string, a *answer) *APIGError {
@@ -308,7 +334,6 @@ func (f *batchFailure) apiError(op string, a *answer) *APIGError {
 		Code:       Code(a.text(f.ErrorCode, maxCode)),
 		Message:    a.text(f.ErrorMsg, maxMessage),
 		RequestID:  a.requestID(),
-		Attempts:   1,
 	}
 }
 

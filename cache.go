@@ -9,7 +9,7 @@ import (
 // Times of the credential cache.
 const (
 	renewEarly   = 5 * time.Minute  // before the end
-	renewPause   = 30 * time.Second // between early renewals that fail
+	renewPause   = 30 * time.Second // between early renewals
 	renewPatient = 10 * time.Second // for an early renewal; the old credentials live
 	fetchLimit   = 2 * time.Minute  // for any fetch, so that none outlives its callers for ever
 )

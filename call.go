@@ -126,6 +126,7 @@ func try[T any](ctx context.Context, c *Client, op operation[T], attempt int) (T
 	}
 	f.start = time.Now()
 	a, sent, err := c.exchange(ctx, op.request)
+	a.start = f.start
 	f.sent = sent
 	if err != nil {
 		return report(&callError{op: op.name, apiID: op.apiID, attempts: attempt, text: a.text(err.Error(), maxMessage), err: err})

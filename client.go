@@ -155,7 +155,10 @@ func newREST(hc *http.Client, log *slog.Logger, userAgent string, authenticate f
 		SetHeader("Accept", "application/json").
 		SetHeader("User-Agent", userAgent).
 		SetDoNotParseResponse(true).
-		SetPreRequestHook(func(_ *resty.Client, r *http.Request) error { return authenticate(r) })
+		SetPreRequestHook(func(_ *resty.Client, r *http.Request) error {
+			defer follow(r) // last: signing reads the body, and getting credentials may take requests of its own
+			return authenticate(r)
+		})
 }
 
 // Instance returns a client for another gateway of the same project, with the

@@ -96,6 +96,12 @@ func (c Code) sentinel() error {
 // where that gateway uses the prefix of the service.
 func (c Code) front() bool { return strings.HasPrefix(string(c.twin()), "APIGW.") }
 
+// service reports whether the code comes from the service itself. Other things
+// on the way answer in JSON too, and with codes of their own, such as 503.
+func (c Code) service() bool {
+	return !c.front() && (strings.HasPrefix(string(c), "APIG.") || strings.HasPrefix(string(c), "APIC."))
+}
+
 // twin folds the two spellings of a front gateway's code into one: APIG.0308
 // is APIGW.0308.
 func (c Code) twin() Code {

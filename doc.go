@@ -61,9 +61,9 @@
 //     three seconds before the lost attempt and the end of settling is told
 //     apart only with RetryPolicy.TagRemark. An empty remark is the same as any
 //     other empty one. Set TagRemark where nobody watches.
-//   - Reading the history needs the permission to do so (the policy action
-//     apig:api:listVersions or an equal one). Without it every lost answer ends
-//     in ErrOutcomeUnknown.
+//   - Reading the history needs the permission to do so: apig:apis:get, or
+//     apig:api:listHistoryVersion where identity policies are in use. Without it
+//     every lost answer ends in ErrOutcomeUnknown.
 //
 // Calls for one API take turns inside a client and those that Instance derives
 // from it; calls for different APIs do not wait for each other.

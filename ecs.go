@@ -60,11 +60,13 @@ func metadataToken(ctx context.Context, c *Client) (http.Header, error) {
 			method: http.MethodPut,
 			path:   "/meta-data/latest/api/token",
 			header: http.Header{"X-Metadata-Token-Ttl-Seconds": {"21600"}},
+			body:   []byte{}, // of none at all resty would make a chunked one
 		},
 		decode: func(a *answer) (http.Header, error) {
 			token := strings.TrimSpace(string(a.body))
 			return http.Header{headerMetadataToken: {token}}, checkHeaderValue("metadata token", token)
 		},
+		attempts: 1, // 503 is an answer here, and elsewhere than on an ECS nobody gives any
 	})
 	var refused *APIGError
 	if errors.As(err, &refused) {

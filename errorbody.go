@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ func (a *answer) apiError(op, apiID string, attempts int) *APIGError {
 	if a.status >= 300 && a.status < 400 {
 		message = "a redirect, which is never followed; check the endpoint"
 	}
+	message = a.text(message, maxMessage)
 	if skew := a.clockSkew(); a.status == http.StatusUnauthorized && skew.Abs() > tolerableSkew {
 		message += fmt.Sprintf(" (the request was signed with a clock that is %v off the gateway's)", skew)
 	}
@@ -40,7 +42,7 @@ func (a *answer) apiError(op, apiID string, attempts int) *APIGError {
 		APIID:      apiID,
 		StatusCode: a.status,
 		Code:       Code(a.text(code, maxCode)),
-		Message:    a.text(message, maxMessage),
+		Message:    message,
 		RequestID:  a.text(requestID, maxRequestID),
 		RetryAfter: a.retryAfter(),
 		Attempts:   attempts,
@@ -220,7 +222,7 @@ const shortestSecret = 6
 // withoutSecrets removes the credentials that the request carried from a text
 // that came back.
 func (a *answer) withoutSecrets(s string) string {
-	s = without(s, a.secret)
+	s = withoutEscaped(s, a.secret)
 	if a.request == nil {
 		return s
 	}
@@ -231,8 +233,28 @@ func (a *answer) withoutSecrets(s string) string {
 }
 
 func without(s, secret string) string {
+	switch {
+	case len(secret) < shortestSecret:
+		return s
+	case strings.ContainsAny(secret, `"\<>&`): // which a token of IAM has none of
+		return withoutEscaped(s, secret)
+	}
+	return strings.ReplaceAll(s, secret, redacted)
+}
+
+// withoutEscaped is without for a secret of any characters. A server may write
+// it back as it stands in a body of JSON, in a string of Python, or in HTML.
+func withoutEscaped(s, secret string) string {
 	if len(secret) < shortestSecret {
 		return s
 	}
-	return strings.ReplaceAll(s, secret, redacted)
+	var echo strings.Builder
+	for _, r := range secret {
+		short := ""
+		if r < ' ' {
+			short = `|[abfnrtv]|x[0-9a-f]{2}`
+		}
+		fmt.Fprintf(&echo, `(?:\\*(?:%s|(?i:u%04x)%s)|&#?\w+;)`, regexp.QuoteMeta(string(r)), r, short)
+	}
+	return regexp.MustCompile(echo.String()).ReplaceAllLiteralString(s, redacted)
 }

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -35,6 +37,7 @@ type request struct {
 // answer is what came back, read to its end or to the bounds.
 type answer struct {
 	request *http.Request // as it was sent
+	start   time.Time     // of the attempt
 	secret  string        // that its body held, or empty
 	status  int
 	header  http.Header
@@ -54,7 +57,7 @@ func (c *Client) exchange(ctx context.Context, r request) (*answer, bool, error)
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	w := newWire()
-	req := c.rest.R().SetContext(httptrace.WithClientTrace(ctx, &w.trace))
+	req := c.rest.R().SetContext(context.WithValue(ctx, wireKey{}, w))
 	if r.body != nil {
 		req.SetHeader("Content-Type", "application/json;charset=UTF-8").SetBody(bytes.NewReader(r.body))
 	} else {
@@ -92,27 +95,90 @@ func readBody(r *http.Response, bound int) ([]byte, error) {
 }
 
 // wire follows one request through net/http. What it proves is that nothing
-// was sent: a request that is still waiting for its connection cannot have
-// been. Once it has one it may have been sent, whatever the error says. A
-// transport that does not report its progress, such as a mock, proves nothing.
+// was sent: a request that has waited for a connection and never got one cannot
+// have been. Once it had one it may have been sent, whatever the error says and
+// whatever came after. A transport that does not report its progress, such as a
+// mock, proves nothing.
 //
 // That headers were written would be a later mark, but another goroutine writes
 // them: a request whose context has just ended can be written after net/http
 // has returned.
-//
-// net/http itself takes a request to another connection only if it was not
-// sent on the first, so a later GetConn takes an earlier GotConn back.
 type wire struct {
-	trace   httptrace.ClientTrace
-	waiting atomic.Bool
+	trace httptrace.ClientTrace
+
+	mu    sync.Mutex
+	asked bool     // for a connection
+	got   bool     // one
+	conn  net.Conn // the latest
+	wrote bool     // all of the request, though over HTTP/1 perhaps not further than to a buffer
 }
 
 func newWire() *wire {
 	w := &wire{}
-	w.trace.GetConn = func(string) { w.waiting.Store(true) }
-	w.trace.GotConn = func(httptrace.GotConnInfo) { w.waiting.Store(false) }
+	w.trace.GetConn = func(string) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.asked = true
+	}
+	w.trace.GotConn = func(i httptrace.GotConnInfo) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.got, w.conn = true, i.Conn
+	}
+	w.trace.WroteRequest = func(i httptrace.WroteRequestInfo) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.wrote = w.wrote || i.Err == nil
+	}
 	return w
 }
 
 // maySend reports whether the request may have been sent, or may still be.
-func (w *wire) maySend() bool { return !w.waiting.Load() }
+func (w *wire) maySend() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.got || !w.asked
+}
+
+// sent reports whether all of the request was sent over HTTP/2. Over HTTP/1
+// net/http takes care of that itself. The caller holds w.mu.
+func (w *wire) sent() bool {
+	conn, ok := w.conn.(*tls.Conn) // as it always is with HTTP/2
+	return w.wrote && ok && conn.ConnectionState().NegotiatedProtocol == "h2"
+}
+
+// wireKey finds the wire of a request in its context.
+type wireKey struct{}
+
+// follow has its wire follow r, which has its credentials by now: the requests
+// that getting them may have taken, in a context made of this one's, are none of
+// the wire's business.
+//
+// It also keeps net/http from sending r again on its own once it was sent, which
+// only this package can tell to be harmless. Over HTTP/1 it never does. Over
+// HTTP/2 it does, for as long as the context lasts, where the server has reset
+// the stream with PROTOCOL_ERROR: which proves nothing. A request that was not
+// sent yet may change connections, and so may a GET, which has no GetBody; resty
+// gives one to a DELETE.
+func follow(r *http.Request) {
+	w, ok := r.Context().Value(wireKey{}).(*wire)
+	if !ok {
+		return
+	}
+	*r = *r.WithContext(httptrace.WithClientTrace(r.Context(), &w.trace))
+	if r.GetBody == nil {
+		return
+	}
+	again := r.GetBody
+	r.GetBody = func() (io.ReadCloser, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.sent() {
+			return nil, errSent
+		}
+		return again()
+	}
+}
+
+// errSent is what net/http reports in place of the reason that it had.
+var errSent = errors.New("the server has reset the request after it was sent")

@@ -110,6 +110,13 @@ func respondJSON(status int, body string, header ...string) httpmock.Responder {
 	return respond(status, body, append([]string{"Content-Type", "application/json"}, header...)...)
 }
 
+// respondWith answers with a body of unknown length, a new one each time.
+func respondWith(status int, body func() io.Reader) httpmock.Responder {
+	return func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: status, Header: http.Header{}, ContentLength: -1, Body: io.NopCloser(body())}, nil
+	}
+}
+
 // actions is how many requests to publish or take offline were sent.
 func actions(mt *httpmock.MockTransport) int {
 	return mt.GetCallCountInfo()[http.MethodPost+" "+actionURL]

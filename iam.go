@@ -198,6 +198,9 @@ func (i *IAM) check() error {
 	if i.Password == "" {
 		bad.addf("IAM.Password is empty")
 	}
+	if i.ProjectID == "" && i.ProjectName == "" && (i.ProjectDomainID != "" || i.ProjectDomainName != "") {
+		bad.addf("IAM.ProjectName is empty, and IAM.ProjectDomainID and IAM.ProjectDomainName say where to look it up")
+	}
 	i.config().checkTransfer("IAM.", &bad)
 	return bad.err()
 }

@@ -110,7 +110,7 @@ func decodePage[T any](a *answer, key string) (total int, rows []T, err error) {
 	if err := json.Unmarshal(a.body, &object); err != nil {
 		return 0, nil, fmt.Errorf("the body is not a list: %s", a.text(err.Error(), maxMessage))
 	}
-	if a.status != http.StatusOK || object["total"] == nil {
+	if raw := object["total"]; a.status != http.StatusOK || raw == nil || string(raw) == "null" {
 		return 0, nil, errors.New("the body is a list without a total")
 	}
 	if err := json.Unmarshal(object["total"], &total); err != nil || total < 0 {

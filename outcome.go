@@ -98,7 +98,7 @@ func (f failure) timedOut() bool {
 // serviceAnswered reports whether the service itself, and not something in
 // front of it, has said that it failed: then it is done with the request.
 func (f failure) serviceAnswered() bool {
-	return f.status >= 500 && f.code != "" && !f.code.front()
+	return f.status >= 500 && f.code.service()
 }
 
 // looks is when to look at the history, counted from the failure.
@@ -150,13 +150,14 @@ func unreadable(ctx context.Context, err error, op string) settled[*Version] {
 	if ctx.Err() != nil {
 		return settled[*Version]{why: "the context ended before it was settled"}
 	}
-	return settled[*Version]{why: "the history cannot be read: " + err.Error()}
+	return settled[*Version]{why: "the history cannot be read: " + strings.TrimPrefix(err.Error(), "apig: ")}
 }
 
 // settlePublish looks for the version that a lost publication made.
 func (c *Client) settlePublish(ctx context.Context, l lost, op string, r ActionRequest, t *turn) settled[*PublishRecord] {
 	s := c.settle(ctx, l, op, r, func(h history) (standing, *Version, string) {
-		return h.judgePublish(r.Remark, l.start, c.retry.TagRemark, t.knows(r.EnvID))
+		return h.judgePublish(r.Remark, l.start, c.retry.TagRemark,
+			t.contested(r.EnvID, r.Remark, l.start), t.knows(r.EnvID))
 	})
 	if s.standing != applied {
 		return settled[*PublishRecord]{standing: s.standing, why: s.why, err: s.err}
@@ -178,8 +179,10 @@ func (c *Client) settlePublish(ctx context.Context, l lost, op string, r ActionR
 
 // judgePublish decides whether a publication with this remark, first attempted
 // at start by our clock, is in the history. What this client has reported to a
-// caller belongs to another call.
-func (h history) judgePublish(remark string, start time.Time, tagged bool, reported func(id string) bool) (standing, *Version, string) {
+// caller belongs to another call; a contested version may.
+func (h history) judgePublish(remark string, start time.Time, tagged, contested bool,
+	reported func(id string) bool,
+) (standing, *Version, string) {
 	since := h.since(start)
 	var (
 		ours     *Version
@@ -194,7 +197,7 @@ func (h history) judgePublish(remark string, start time.Time, tagged bool, repor
 			complete = true // the oldest go first: what came after it is here
 		case strings.TrimSpace(v.Remark) != strings.TrimSpace(remark):
 			complete = complete || old
-		case tagged, !since.IsZero() && !v.PublishTime.Before(since):
+		case tagged, !contested && !since.IsZero() && !v.PublishTime.Before(since):
 			ours = newer(ours, v)
 		case old:
 			complete = true

@@ -83,8 +83,8 @@ func (c *Client) act(ctx context.Context, name, action string, r ActionRequest,
 	op.name, op.apiID = name, r.APIID
 	op.method, op.path, op.body = http.MethodPost, "/apis/action", body
 	record, err := call(ctx, c, op)
-	if err == nil {
-		t.report(r.EnvID, record.VersionID)
+	if action == "online" {
+		t.published(r.EnvID, r.Remark, record, err, 2*c.retry.SettleWait)
 	}
 	return record, err
 }
@@ -124,7 +124,7 @@ func (r ActionRequest) decode(a *answer) (*PublishRecord, error) {
 	if err := record.UnmarshalJSON(a.body); err != nil {
 		return nil, fmt.Errorf("the body is not a publication record: %s", a.text(err.Error(), maxMessage))
 	}
-	if record.APIID != r.APIID || record.EnvID != "" && record.EnvID != r.EnvID {
+	if record.APIID != r.APIID || r.EnvID != "" && record.EnvID != "" && record.EnvID != r.EnvID {
 		return nil, errors.New("the body is not a record of this API in this environment")
 	}
 	record.RequestID = a.requestID()

@@ -78,10 +78,9 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 // with each attempt and ends at MaxWait.
 func (p RetryPolicy) backoff(attempt int, jitter func(n int64) int64) time.Duration {
 	ceiling := p.MinWait
-	for i := 0; i < attempt && ceiling < p.MaxWait; i++ {
-		ceiling *= 2
+	for range attempt {
+		ceiling += min(ceiling, p.MaxWait-ceiling) // which cannot overflow
 	}
-	ceiling = min(ceiling, p.MaxWait)
 	return p.MinWait + time.Duration(jitter(int64(ceiling-p.MinWait)))
 }
 
@@ -146,10 +145,11 @@ func classify(f failure) verdict {
 // classifyUnanswered judges an attempt that ended without an answer: only the
 // proof that nothing was sent makes it harmless to repeat.
 func classifyUnanswered(f failure) verdict {
+	var auth *authError
 	switch {
 	case f.sent:
 		return unknown
-	case isCertificateError(f.err), errors.As(f.err, new(*authError)), errors.As(f.err, new(*limiterError)):
+	case errors.As(f.err, &auth) && !auth.late, errors.As(f.err, new(*limiterError)), isCertificateError(f.err):
 		return final
 	}
 	return notApplied

@@ -2,7 +2,9 @@ package apig
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -29,6 +31,7 @@ type turn struct {
 	users    int                 // who hold it or wait for it; under turns.mu
 	left     time.Time           // when the last of them left; under turns.mu
 	reported map[string]*reports // by environment
+	open     []openPublish
 }
 
 // reports are the versions of one environment that were reported to callers
@@ -36,6 +39,14 @@ type turn struct {
 type reports struct {
 	ids  [keptVersions]string
 	next int
+}
+
+// openPublish is a publish that was reported as unknown, or whose version was
+// not named. That version must not be taken for a later call's.
+type openPublish struct {
+	envID  string
+	remark string
+	end    time.Time // later calls look for newer versions only
 }
 
 func newTurns() *turns { return &turns{at: map[place]*turn{}, swept: time.Now()} }
@@ -82,10 +93,41 @@ func (t *turns) sweep(now time.Time) {
 	}
 	t.swept = now
 	for p, own := range t.at {
-		if own.users == 0 && now.Sub(own.left) >= remembered {
+		if own.users == 0 && now.Sub(own.left) >= remembered && len(own.openAt(now)) == 0 {
 			delete(t.at, p)
 		}
 	}
+}
+
+// published remembers what a publish is about to report. A lost one may be
+// applied within wait from now.
+func (t *turn) published(envID, remark string, r *PublishRecord, err error, wait time.Duration) {
+	switch {
+	case r != nil && r.VersionID != "":
+		t.report(envID, r.VersionID)
+	case r != nil || errors.Is(err, ErrOutcomeUnknown):
+		now := time.Now()
+		t.open = append(t.openAt(now), openPublish{envID, strings.TrimSpace(remark), now.Add(wait + remembered)})
+	}
+}
+
+// openAt returns the open publishes that matter to a call which begins now.
+func (t *turn) openAt(now time.Time) []openPublish {
+	var open []openPublish
+	for _, o := range t.open {
+		if now.Before(o.end) {
+			open = append(open, o)
+		}
+	}
+	return open
+}
+
+// contested reports whether a version with this remark, found for a call that
+// began at start, may be an earlier call's whose outcome is unknown.
+func (t *turn) contested(envID, remark string, start time.Time) bool {
+	return slices.ContainsFunc(t.openAt(start), func(o openPublish) bool {
+		return o.envID == envID && o.remark == strings.TrimSpace(remark)
+	})
 }
 
 // report remembers a version that is about to be reported.

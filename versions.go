@@ -40,7 +40,7 @@ func (c *Client) Published(ctx context.Context, apiID, envID string) (*Version, 
 		if err != nil {
 			return nil, err
 		}
-		if v.InEffect() {
+		if v.InEffect() && (v.EnvID == "" || v.EnvID == envID) {
 			return &v, nil
 		}
 	}
@@ -73,7 +73,13 @@ func (c *Client) SwitchVersion(ctx context.Context, apiID, versionID string) (*P
 		name:    name,
 		apiID:   apiID,
 		request: request{method: http.MethodPut, path: "/apis/publish/" + url.PathEscape(apiID), body: body},
-		decode:  ActionRequest{APIID: apiID}.decodePublished,
+		decode: func(a *answer) (*PublishRecord, error) {
+			record, err := ActionRequest{APIID: apiID}.decodePublished(a)
+			if err == nil && record.VersionID != versionID {
+				return nil, errors.New("the body is not a record of this version")
+			}
+			return record, err
+		},
 		settle: func(ctx context.Context, l lost) settled[*PublishRecord] {
 			return c.settleSwitch(ctx, l, apiID, versionID)
 		},

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// callHeader ties a request to the call that made it.
+const callHeader = "X-Call-Id"
+
+type callKey struct{}
+
+// withCall names the call that all requests of ctx belong to.
+func withCall(ctx context.Context, id int) context.Context {
+	return context.WithValue(ctx, callKey{}, id)
+}
+
+// wire is a transport that puts its call's ID on every request. It remembers,
+// by call, the connections on which a publish request got no whole answer. A
+// request that was still waiting for its connection cannot have been sent; one
+// that ended before it could even ask for one proves nothing to its client.
+type wire struct {
+	*http.Transport
+
+	mu     sync.Mutex
+	broken map[int][]string // the client's addresses
+}
+
+func newWire() *wire {
+	return &wire{Transport: &http.Transport{MaxIdleConnsPerHost: 1024}, broken: map[int][]string{}}
+}
+
+func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	id, ok := r.Context().Value(callKey{}).(int)
+	if !ok {
+		return w.Transport.RoundTrip(r)
+	}
+	var conn atomic.Value // the client's address; empty while waiting for one
+	conn.Store("none")
+	r = r.Clone(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+		GetConn: func(string) { conn.Store("") },
+		GotConn: func(i httptrace.GotConnInfo) { conn.Store(i.Conn.LocalAddr().String()) },
+	}))
+	r.Header.Set(callHeader, strconv.Itoa(id))
+	broke := func() {
+		if addr := conn.Load().(string); addr != "" && strings.HasSuffix(r.URL.Path, "/apis/action") {
+			w.mu.Lock()
+			w.broken[id] = append(w.broken[id], addr)
+			w.mu.Unlock()
+		}
+	}
+	resp, err := w.Transport.RoundTrip(r)
+	if err != nil {
+		broke()
+		return nil, err
+	}
+	resp.Body = &body{resp.Body, broke}
+	return resp, nil
+}
+
+// body is that of an answer. It tells if it breaks off.
+type body struct {
+	io.ReadCloser
+	broke func()
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.broke()
+	}
+	return n, err
+}
