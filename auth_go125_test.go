@@ -241,7 +241,7 @@ func TestTokenWithinAttemptTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		c, mt := newTest(t, attempts(1), func(cfg *Config) { cfg.AttemptTimeout = 7 * time.Second },
+		c, mt := newTest(t, func(cfg *Config) { cfg.AttemptTimeout = 7 * time.Second },
 			authBy(TokenAuth(sourceFunc(func(ctx context.Context) (Token, error) {
 				<-ctx.Done()
 				return Token{}, ctx.Err()

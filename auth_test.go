@@ -2,6 +2,7 @@ package apig
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -362,11 +363,19 @@ func TestTokenSourceSeesTheContext(t *testing.T) {
 
 func TestSecretForms(t *testing.T) {
 	t.Parallel()
-	const secret = Secret("s3cr3t")
+	secret := Secret("s3cr3t")
 	assert.Equal(t, "REDACTED", secret.String())
 	assert.Empty(t, Secret("").String(), "nothing to hide, and that is worth seeing")
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "% x", "%10.3s"} {
 		assert.Equal(t, "REDACTED", fmt.Sprintf(verb, secret), verb)
 	}
+	assert.Equal(t, `"REDACTED"`, secret.GoString())
+	b, err := json.Marshal(map[string]any{"value": secret, "pointer": &secret, "list": []Secret{secret, ""}})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"value":"REDACTED","pointer":"REDACTED","list":["REDACTED",""]}`, string(b))
+	b, err = secret.MarshalText()
+	require.NoError(t, err)
+	assert.Equal(t, "REDACTED", string(b))
+	assert.Equal(t, "REDACTED", secret.LogValue().String())
 	assert.Equal(t, "s3cr3t", string(secret), "a conversion uses it")
 }

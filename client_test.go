@@ -712,7 +712,7 @@ func TestNothingOnStderr(t *testing.T) {
 		assert.Error(t, err)
 		overwrite(c.rest)
 	}
-	assert.Contains(t, logged.String(), "apig: Overwriting an existing pre-request hook", "the caller's logger gets it")
+	assert.Contains(t, logged.String(), "level=WARN msg=\"apig: Overwriting an existing pre-request hook", "the caller's logger gets it")
 
 	own := resty.New() // shows that this test would see what resty writes
 	overwrite(own)
@@ -723,6 +723,30 @@ func TestNothingOnStderr(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 1, strings.Count(string(written), "\n"), "%s", written)
 	assert.Contains(t, string(written), "WARN RESTY")
+}
+
+// What resty says goes to the caller's logger, at the level it says it at.
+func TestRestyLog(t *testing.T) {
+	t.Parallel()
+	var out buffer
+	log := restyLog{slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{
+		Level:       slog.LevelDebug,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr { return map[bool]slog.Attr{false: a}[a.Key == slog.TimeKey] },
+	}))}
+	log.Debugf("%d of %d", 1, 2)
+	log.Warnf("careful")
+	log.Errorf("no %s", "route")
+	assert.Equal(t, "level=DEBUG msg=\"apig: 1 of 2\"\nlevel=WARN msg=\"apig: careful\"\nlevel=ERROR msg=\"apig: no route\"\n", out.String())
+}
+
+// Without a logger there is one that never does anything, whatever is done to
+// it.
+func TestSilentLogger(t *testing.T) {
+	t.Parallel()
+	c, _ := newTest(t)
+	log := c.log.With("a", 1).WithGroup("g").With("b", 2)
+	assert.False(t, log.Enabled(context.Background(), slog.LevelError+100))
+	assert.NoError(t, log.Handler().Handle(context.Background(), slog.Record{}))
 }
 
 // One Debug record an attempt, one Warn a repetition.

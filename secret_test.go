@@ -47,6 +47,13 @@ type credential struct {
 	// the network does so through transport, and logs to log.
 	auth func(transport http.RoundTripper, log *slog.Logger) Authenticator
 
+	// fetches says that auth gets its credentials over the network.
+	fetches bool
+
+	// patience, if not zero, is for what waits as long as in production between
+	// its attempts: it makes one only.
+	patience time.Duration
+
 	// values are what a program can hold of it besides.
 	values []held
 }
@@ -85,7 +92,8 @@ func credentialKinds() map[string]credential {
 				iam.HTTPClient, iam.Logger = &http.Client{Transport: transport}, log
 				return TokenAuth(&iam)
 			},
-			values: []held{shown(iam), behind(&iam), behind(TokenSource(&iam))},
+			fetches: true,
+			values:  []held{shown(iam), behind(&iam), behind(TokenSource(&iam))},
 		},
 		"agency": {
 			secrets: []string{secretToken},
@@ -94,7 +102,8 @@ func credentialKinds() map[string]credential {
 				agency.HTTPClient, agency.Logger = &http.Client{Transport: transport}, log
 				return TokenAuth(&agency)
 			},
-			values: []held{shown(agency), behind(&agency), behind(&Agency{Source: &iam})},
+			fetches: true,
+			values:  []held{shown(agency), behind(&agency), behind(&Agency{Source: &iam})},
 		},
 		"static keys": {
 			secrets: []string{secretKey},
@@ -110,6 +119,8 @@ func credentialKinds() map[string]credential {
 			auth: func(transport http.RoundTripper, _ *slog.Logger) Authenticator {
 				return KeyAuth(&ECSKeys{HTTPClient: &http.Client{Transport: transport}})
 			},
+			fetches:  true,
+			patience: 200 * time.Millisecond,
 		},
 	}
 }
@@ -534,15 +545,21 @@ func (f *failing) Read([]byte) (int, error) { return 0, f.err }
 
 // faultyRun makes the calls of a program whose server repeats what it was sent,
 // and returns everything that there is to print afterwards.
-func faultyRun(t *testing.T, auth func(http.RoundTripper, *slog.Logger) Authenticator, server roundTrip) map[string]string {
+func faultyRun(t *testing.T, kind credential, server roundTrip) map[string]string {
 	t.Helper()
+	ctx := context.Background()
+	if kind.patience != 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, kind.patience)
+		defer cancel()
+	}
 	var text, records buffer
 	log := slog.New(tee{
 		slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}),
 		slog.NewJSONHandler(&records, &slog.HandlerOptions{Level: slog.LevelDebug}),
 	})
 	cfg := testConfig(server)
-	cfg.Logger, cfg.Auth = log, auth(server, log)
+	cfg.Logger, cfg.Auth = log, kind.auth(server, log)
 	cfg.Retry.MaxAttempts, cfg.Retry.SettleWait = 2, time.Microsecond
 	c, err := New(cfg)
 	require.NoError(t, err)
@@ -554,7 +571,7 @@ func faultyRun(t *testing.T, auth func(http.RoundTripper, *slog.Logger) Authenti
 		}
 	}
 	for _, act := range directions {
-		record, err := act(c, context.Background(), testRequest)
+		record, err := act(c, ctx, testRequest)
 		for ; err != nil; err = errors.Unwrap(err) {
 			if _, foreign := err.(*url.Error); foreign {
 				break // from here on it is the transport's
@@ -578,14 +595,14 @@ func TestSecretsDoNotShowInFaultyRuns(t *testing.T) {
 		for fault, server := range echoes {
 			t.Run(name+"/"+fault, func(t *testing.T) {
 				t.Parallel()
-				for where, text := range faultyRun(t, c.auth, server) {
+				for where, text := range faultyRun(t, c, server) {
 					assertNoSecrets(t, where, text, c.secrets)
 				}
-				if name != "IAM" && name != "agency" {
+				if !c.fetches {
 					return
 				}
-				// Where the token is had, and only the gateway misbehaves.
-				for where, text := range faultyRun(t, c.auth, func(r *http.Request) (*http.Response, error) {
+				// Where the credentials are had, and only the gateway misbehaves.
+				for where, text := range faultyRun(t, credential{auth: c.auth}, func(r *http.Request) (*http.Response, error) {
 					if issues(r) {
 						return issue(r)
 					}
@@ -602,14 +619,14 @@ func TestSecretsDoNotShowInFaultyRuns(t *testing.T) {
 // an Authenticator that tells what it should not, show where a leak would.
 func TestPlantedLeaksInFaultyRuns(t *testing.T) {
 	t.Parallel()
-	unheardOf := func(http.RoundTripper, *slog.Logger) Authenticator {
+	unheardOf := credential{auth: func(http.RoundTripper, *slog.Logger) Authenticator {
 		return authFunc(func(r *http.Request) error { r.Header.Set("X-Unheard-Of", secretKey); return nil })
-	}
-	talkative := func(http.RoundTripper, *slog.Logger) Authenticator {
+	}}
+	talkative := credential{auth: func(http.RoundTripper, *slog.Logger) Authenticator {
 		return authFunc(func(*http.Request) error { return errors.New("cannot use " + secretKey) })
-	}
+	}}
 	for name, tt := range map[string]struct {
-		auth   func(http.RoundTripper, *slog.Logger) Authenticator
+		kind   credential
 		server roundTrip
 	}{
 		"no answer":         {unheardOf, echoes["no answer"]},
@@ -624,7 +641,7 @@ func TestPlantedLeaksInFaultyRuns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			require.NotNil(t, tt.server)
-			for where, text := range faultyRun(t, tt.auth, tt.server) {
+			for where, text := range faultyRun(t, tt.kind, tt.server) {
 				if where != "JSON" { // of an error without a form of its own
 					assert.NotEmpty(t, spilled(text, secretKey), where)
 				}
