@@ -560,6 +560,38 @@ func TestBatchRepeatsWhatFailed(t *testing.T) {
 	}, bodies)
 }
 
+// What a lost attempt may have taken offline already is offline, when the next
+// one is told so. Before any was lost, that is an error; and it never is the
+// answer to a publication.
+func TestBatchNotPublishedAfterALostAttempt(t *testing.T) {
+	t.Parallel()
+	for _, apis := range []int{3, 30} {
+		for op, batch := range batches {
+			for _, code := range []string{"APIG.3015", "APIG.3309"} {
+				t.Run(fmt.Sprint(op, "/", code, "/", apis), func(t *testing.T) {
+					t.Parallel()
+					s := newSite(t, apis)
+					s.publishEarlier(t, time.Hour, "1.4.1")
+					s.Inject(apigtest.CloseBefore().On(apigtest.OpBatch),
+						apigtest.Answer(200, failures(code, s.apis...)).On(apigtest.OpBatch))
+					result, err := batch.do(s.client, context.Background(), s.all())
+					assert.Equal(t, 2, s.count(apigtest.OpBatch))
+					assert.NotErrorIs(t, err, ErrOutcomeUnknown)
+					for _, item := range result.Items {
+						if batch.action == "offline" {
+							require.NoError(t, item.Err)
+							require.Equal(t, &PublishRecord{APIID: item.APIID, EnvID: EnvRelease, Recovered: true}, item.Record)
+						} else {
+							require.Error(t, item.Err)
+							require.Nil(t, item.Record)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
 // rewriteBatch changes the gateway's own answer to a batch.
 func rewriteBatch(change func(success, failure []map[string]any) ([]map[string]any, []map[string]any)) apigtest.Fault {
 	return apigtest.Fault{Rewrite: func(status int, body []byte) (int, []byte) {

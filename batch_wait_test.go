@@ -151,6 +151,46 @@ func TestBatchWaitsNoLongerThanItMust(t *testing.T) {
 	}
 }
 
+// A version of somebody else's, who published while the request was under way,
+// does not hide that the request is applied later.
+func TestBatchAppliedBetweenTheLooks(t *testing.T) {
+	t.Parallel()
+	for _, apis := range []int{2, 20} {
+		t.Run(fmt.Sprint(apis), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c, mt := newTest(t, func(cfg *Config) { cfg.Retry.SettleWait = 4 * time.Second })
+				start := time.Now().UTC()
+				at := start.Format(time.RFC3339)
+				r := BatchRequest{EnvID: EnvRelease, Remark: "1.4.2"}
+				var rows []string
+				for i := range apis {
+					id := fmt.Sprint("api", i)
+					r.APIIDs = append(r.APIIDs, id)
+					rows = append(rows, fmt.Sprintf(`{"id":%q,"run_env_id":%q,"publish_time":%q}`, id, EnvRelease, at))
+				}
+				theirs := `{"version_id":"theirs","remark":"1.4.1","status":2,"publish_time":"` + at + `"}`
+				ours := `{"version_id":"ours","remark":"1.4.2","status":1,"publish_time":"` + start.Add(2*time.Second).Format(time.RFC3339) + `"}`
+				mt.RegisterResponder(http.MethodPost, batchURL, respond(502, ""))
+				mt.RegisterResponder(http.MethodGet, instanceURL+"/apis", dated(respondJSON(200,
+					fmt.Sprintf(`{"total":%d,"apis":[%s]}`, apis, strings.Join(rows, ",")))))
+				mt.RegisterRegexpResponder(http.MethodGet, anyHistory, dated(func(q *http.Request) (*http.Response, error) {
+					if time.Since(start) < 3*time.Second {
+						return respondJSON(200, `{"total":1,"api_versions":[`+theirs+`]}`)(q)
+					}
+					return respondJSON(200, `{"total":2,"api_versions":[`+theirs+`,`+ours+`]}`)(q)
+				}))
+				result, err := c.PublishBatch(context.Background(), r)
+				require.NoError(t, err)
+				for _, item := range result.Items {
+					assert.Equal(t, "ours", item.Record.VersionID)
+				}
+				assert.Equal(t, 1, mt.GetCallCountInfo()[http.MethodPost+" "+batchURL])
+			})
+		})
+	}
+}
+
 // A version that somebody else has made while this batch waited out a refusal,
 // before its one attempt with an unknown outcome, is not taken for its own.
 func TestBatchWindowBeginsWithTheUnknownAttempt(t *testing.T) {

@@ -45,7 +45,9 @@ type Config struct {
 	// refuses redirects and has no cookie jar. A nil Transport in it means
 	// http.DefaultTransport, as everywhere in net/http. A nil HTTPClient
 	// means a transport of this Client's own, which honours the proxy
-	// variables of the environment.
+	// variables of the environment and, from Go 1.24 on, gives up an HTTP/2
+	// connection that has died without a word after 30 s. In a transport of
+	// your own set its HTTP2 field for that.
 	HTTPClient *http.Client
 
 	// AttemptTimeout bounds one attempt, from connecting to the last byte of
@@ -218,11 +220,11 @@ func (cfg Config) httpClient() *http.Client {
 }
 
 // newTransport is http.DefaultTransport as the standard library makes it, but
-// for two numbers: idle connections go after 30 s, before the usual 60 s of a
-// load balancer closes them under a request, and all of them may stay with the
-// one host there is.
+// idle connections go after 30 s, before the usual 60 s of a load balancer closes
+// them under a request, all of them may stay with the one host there is, and
+// silent ones are checked.
 func newTransport() *http.Transport {
-	return &http.Transport{
+	t := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		ForceAttemptHTTP2:     true,
@@ -232,4 +234,6 @@ func newTransport() *http.Transport {
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
 	}
+	ping(t)
+	return t
 }

@@ -61,6 +61,11 @@
 //     three seconds before the lost attempt and the end of settling is told
 //     apart only with RetryPolicy.TagRemark. An empty remark is the same as any
 //     other empty one. Set TagRemark where nobody watches.
+//   - A gateway whose publish times lag more than ten seconds behind the Date of
+//     its answers, as a load balancer may write it, can look as if it had not
+//     applied what it has. TagRemark is immune to that.
+//   - A proxy that repeats requests on its own makes a second version that no
+//     client can tell from the first.
 //   - Reading the history needs the permission to do so: apig:apis:get, or
 //     apig:api:listHistoryVersion where identity policies are in use. Without it
 //     every lost answer ends in ErrOutcomeUnknown.
