@@ -774,6 +774,10 @@ func TestBatchAnswerLost(t *testing.T) {
 		s.Inject(apigtest.Throttle("").On(apigtest.OpAPIs), apigtest.Throttle("1").On(apigtest.OpHistory).AfterSkipping(10))
 		s.InjectFunc(apigtest.Mix(1, 0.005, apigtest.Throttle("1").On(apigtest.OpHistory)))
 	}
+	// patience is that reading fails oftener than any other call is attempted.
+	patience := func(op apigtest.Op) func(*testing.T, *site) {
+		return func(_ *testing.T, s *site) { s.Inject(apigtest.Throttle("").On(op).For(8)) }
+	}
 	tests := map[string]struct {
 		apis   int
 		fault  apigtest.Fault
@@ -781,32 +785,34 @@ func TestBatchAnswerLost(t *testing.T) {
 		tagged bool
 		settle time.Duration
 	}{
-		"cut":                           {apis: many, fault: apigtest.Cut(0)},
-		"not applied":                   {apis: many, fault: apigtest.CloseBefore()},
-		"cut, half others'":             {apis: many, fault: apigtest.Cut(0), before: half(5*time.Second, "1.4.1")},
-		"not applied, half others'":     {apis: some, fault: apigtest.CloseBefore(), before: half(5*time.Second, "1.4.1")},
-		"cut, throttled":                {apis: many, fault: apigtest.Cut(0), before: nowAndThen},
-		"closed":                        {apis: some, fault: apigtest.ApplyThenClose()},
-		"reset":                         {apis: some, fault: apigtest.Fault{Apply: apigtest.ApplyFirst, End: apigtest.EndReset}},
-		"applied later":                 {apis: some, fault: apigtest.CloseThenApply(20 * time.Millisecond), settle: 500 * time.Millisecond},
-		"gateway timeout":               {apis: some, fault: apigtest.ApplyThenAnswer(504, "<html></html>")},
-		"gateway timeout, not applied":  {apis: some, fault: apigtest.Answer(504, "<html></html>")},
-		"system error":                  {apis: some, fault: apigtest.ApplyThenAnswer(500, systemBody)},
-		"system error, not applied":     {apis: some, fault: apigtest.Answer(500, systemBody)},
-		"empty":                         {apis: some, fault: apigtest.ApplyThenAnswer(200, "")},
-		"cut, half just now":            {apis: some, fault: apigtest.Cut(0), before: half(0, "1.4.1")},
-		"cut, half the same":            {apis: some, fault: apigtest.Cut(0), before: half(5*time.Second, "1.4.2")},
-		"cut, half just now, tagged":    {apis: some, fault: apigtest.Cut(0), before: half(0, "1.4.2"), tagged: true},
-		"not applied, half just now":    {apis: some, fault: apigtest.CloseBefore(), before: half(0, "1.4.1")},
-		"not applied, half long ago":    {apis: some, fault: apigtest.CloseBefore(), before: half(time.Minute, "1.4.2")},
-		"not applied, half now, tagged": {apis: some, fault: apigtest.CloseBefore(), before: half(0, "1.4.2"), tagged: true},
-		"not applied twice":             {apis: some, fault: apigtest.CloseBefore().For(2)},
-		"applied at the second time":    {apis: some, fault: apigtest.Fault{Apply: apigtest.ApplyFirst, End: apigtest.EndClose}.AfterSkipping(1), before: func(_ *testing.T, s *site) { s.Inject(apigtest.CloseBefore().On(apigtest.OpBatch)) }},
-		"a few, cut":                    {apis: fewCalls, fault: apigtest.Cut(0)},
-		"a few, not applied":            {apis: fewCalls, fault: apigtest.CloseBefore()},
-		"a few, half just now":          {apis: fewCalls, fault: apigtest.CloseBefore(), before: half(0, "1.4.1")},
-		"a few, throttled":              {apis: fewCalls, fault: apigtest.CloseBefore(), before: nowAndThen},
-		"one more than a few":           {apis: fewCalls + 1, fault: apigtest.Cut(0)},
+		"cut":                            {apis: many, fault: apigtest.Cut(0)},
+		"not applied":                    {apis: many, fault: apigtest.CloseBefore()},
+		"cut, half others'":              {apis: many, fault: apigtest.Cut(0), before: half(5*time.Second, "1.4.1")},
+		"not applied, half others'":      {apis: some, fault: apigtest.CloseBefore(), before: half(5*time.Second, "1.4.1")},
+		"cut, throttled":                 {apis: many, fault: apigtest.Cut(0), before: nowAndThen},
+		"closed":                         {apis: some, fault: apigtest.ApplyThenClose()},
+		"reset":                          {apis: some, fault: apigtest.Fault{Apply: apigtest.ApplyFirst, End: apigtest.EndReset}},
+		"applied later":                  {apis: some, fault: apigtest.CloseThenApply(20 * time.Millisecond), settle: 500 * time.Millisecond},
+		"gateway timeout":                {apis: some, fault: apigtest.ApplyThenAnswer(504, "<html></html>")},
+		"gateway timeout, not applied":   {apis: some, fault: apigtest.Answer(504, "<html></html>")},
+		"system error":                   {apis: some, fault: apigtest.ApplyThenAnswer(500, systemBody)},
+		"system error, not applied":      {apis: some, fault: apigtest.Answer(500, systemBody)},
+		"empty":                          {apis: some, fault: apigtest.ApplyThenAnswer(200, "")},
+		"cut, half just now":             {apis: some, fault: apigtest.Cut(0), before: half(0, "1.4.1")},
+		"cut, half the same":             {apis: some, fault: apigtest.Cut(0), before: half(5*time.Second, "1.4.2")},
+		"cut, half just now, tagged":     {apis: some, fault: apigtest.Cut(0), before: half(0, "1.4.2"), tagged: true},
+		"not applied, half just now":     {apis: some, fault: apigtest.CloseBefore(), before: half(0, "1.4.1")},
+		"not applied, half long ago":     {apis: some, fault: apigtest.CloseBefore(), before: half(time.Minute, "1.4.2")},
+		"not applied, half now, tagged":  {apis: some, fault: apigtest.CloseBefore(), before: half(0, "1.4.2"), tagged: true},
+		"not applied twice":              {apis: some, fault: apigtest.CloseBefore().For(2)},
+		"applied at the second time":     {apis: some, fault: apigtest.Fault{Apply: apigtest.ApplyFirst, End: apigtest.EndClose}.AfterSkipping(1), before: func(_ *testing.T, s *site) { s.Inject(apigtest.CloseBefore().On(apigtest.OpBatch)) }},
+		"one, read at the ninth time":    {apis: 1, fault: apigtest.Cut(0), before: patience(apigtest.OpHistory)},
+		"some, listed at the ninth time": {apis: some, fault: apigtest.Cut(0), before: patience(apigtest.OpAPIs)},
+		"a few, cut":                     {apis: fewCalls, fault: apigtest.Cut(0)},
+		"a few, not applied":             {apis: fewCalls, fault: apigtest.CloseBefore()},
+		"a few, half just now":           {apis: fewCalls, fault: apigtest.CloseBefore(), before: half(0, "1.4.1")},
+		"a few, throttled":               {apis: fewCalls, fault: apigtest.CloseBefore(), before: nowAndThen},
+		"one more than a few":            {apis: fewCalls + 1, fault: apigtest.Cut(0)},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -1271,6 +1277,7 @@ func TestGroup(t *testing.T) {
 					})
 				}
 				s.Inject(tt.fault.On(apigtest.OpBatch))
+				s.Inject(apigtest.Throttle("").On(apigtest.OpAPIs).For(8)) // whatever lists the members is patient
 				result, err := batch.do(s.client, context.Background(), BatchRequest{GroupID: groupID, EnvID: EnvRelease})
 				require.NoError(t, err)
 				assert.Equal(t, members, ids(result.Items), "in the order of the answer")

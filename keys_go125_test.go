@@ -88,13 +88,13 @@ func TestKeysRenewal(t *testing.T) {
 		require.NoError(t, publish())
 		assert.Equal(t, 1, asked)
 		down = true
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		require.NoError(t, publish(), "the old keys live")
 		assert.Equal(t, 2, asked)
 		time.Sleep(5*time.Minute - 1)
 		require.NoError(t, publish())
 		assert.Equal(t, 3, asked)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		require.ErrorIs(t, publish(), context.DeadlineExceeded, "they have ended")
 		down = false
 		require.NoError(t, publish())

@@ -15,7 +15,7 @@ const maxRemark = 255
 type ActionRequest struct {
 	APIID  string // required
 	EnvID  string // required; EnvRelease is the environment every gateway has
-	Remark string // at most 255 characters; less tagLength with RetryPolicy.TagRemark
+	Remark string // at most 255 characters; 243 with RetryPolicy.TagRemark
 }
 
 // Publish publishes the API in the environment, as it is defined now.

@@ -175,6 +175,7 @@ func TestVersionsErrors(t *testing.T) {
 		},
 		"not a list":       {respondJSON(200, `[]`), ErrBadResponse, ""},
 		"no total":         {respondJSON(200, `{}`), ErrBadResponse, ""},
+		"null total":       {respondJSON(200, `{"total":null,"api_versions":[]}`), ErrBadResponse, ""},
 		"total of a text":  {respondJSON(200, `{"total":"5","api_versions":[]}`), ErrBadResponse, ""},
 		"negative total":   {respondJSON(200, `{"total":-1,"api_versions":[]}`), ErrBadResponse, ""},
 		"rows of an error": {respondJSON(200, `{"total":5,"api_versions":{}}`), ErrBadResponse, ""},
@@ -594,6 +595,29 @@ func TestPublishAfterSwitch(t *testing.T) {
 	assert.Len(t, s.History(s.apis[0], EnvRelease), 3)
 	in, _ := s.Published(s.apis[0], EnvRelease)
 	assert.Equal(t, in.ID, third.VersionID)
+}
+
+// The same where the service gives a version a new time with each switch: then
+// it looks as new as the publication that is being looked for.
+func TestPublishAfterSwitchThatRenews(t *testing.T) {
+	t.Parallel()
+	c, mt := newTest(t)
+	mt.RegisterResponder(http.MethodPut, historyURL, respondJSON(200, publishedBody))
+	_, err := c.SwitchVersion(context.Background(), testAPI, testVersion)
+	require.NoError(t, err)
+
+	another := strings.Replace(publishedBody, testVersion, "another", 1)
+	mt.RegisterResponder(http.MethodPost, actionURL, respond(502, "").Then(respondJSON(201, another)))
+	mt.RegisterResponder(http.MethodGet, historyURL, func(r *http.Request) (*http.Response, error) {
+		now := time.Now().UTC()
+		return respondJSON(200, strings.Replace(historyBody, "2020-08-03T01:36:00Z", now.Format(time.RFC3339), 1),
+			"Date", now.Format(http.TimeFormat))(r)
+	})
+	got, err := c.Publish(context.Background(), ActionRequest{APIID: testAPI, EnvID: EnvRelease, Remark: documentedVersion.Remark})
+	require.NoError(t, err)
+	assert.Equal(t, "another", got.VersionID)
+	assert.False(t, got.Recovered)
+	assert.Equal(t, 2, actions(mt))
 }
 
 // What a pipeline does when a release goes wrong: two calls.
