@@ -251,7 +251,9 @@ func TestUnauthorizedTwice(t *testing.T) {
 			source := &numbered{}
 			c, mt := newTest(t, attempts(tt.attempts), authBy(tt.auth(source)))
 			tokens := tokensSent(mt, respondJSON(401, tokenBody))
-			_, err := c.Publish(context.Background(), testRequest)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			_, err := c.Publish(ctx, testRequest)
 			var e *APIGError
 			require.ErrorAs(t, err, &e)
 			assert.Equal(t, []error{ErrUnauthorized}, matches(err))

@@ -740,17 +740,24 @@ func TestBatchUnreadableSuccess(t *testing.T) {
 	}
 }
 
-// What is longer than any answer can be is not read.
+// The answer to a thousand APIs may be long, but what is longer than any answer
+// can be is not read.
 func TestBatchAnswerTooLong(t *testing.T) {
 	t.Parallel()
+	answer := func(c *Client, mt *httpmock.MockTransport, blanks int64) (read int, err error) {
+		body := &countedBody{Reader: io.MultiReader(io.LimitReader(endless(' '), blanks), strings.NewReader(`{"success":[`+batchRecord("a")+`]}`))}
+		mt.RegisterResponder(http.MethodPost, batchURL, respondWith(200, func() io.Reader { return body }))
+		mt.RegisterResponder(http.MethodGet, batchURL+"/a", respondJSON(403, noPermissionBody))
+		_, err = c.PublishBatch(context.Background(), BatchRequest{APIIDs: []string{"a"}, EnvID: EnvRelease})
+		return body.read, err
+	}
 	c, mt := newTest(t)
-	body := &countedBody{Reader: io.MultiReader(io.LimitReader(endless(' '), maxList), strings.NewReader(`{"success":[`+batchRecord("a")+`]}`))}
-	mt.RegisterResponder(http.MethodPost, batchURL, respondWith(200, func() io.Reader { return body }))
-	mt.RegisterResponder(http.MethodGet, batchURL+"/a", respondJSON(403, noPermissionBody))
-	_, err := c.PublishBatch(context.Background(), BatchRequest{APIIDs: []string{"a"}, EnvID: EnvRelease})
+	_, err := answer(c, mt, 3<<20)
+	require.NoError(t, err)
+	read, err := answer(c, mt, maxList)
 	require.ErrorIs(t, err, ErrOutcomeUnknown)
-	assert.ErrorIs(t, err, ErrBadResponse)
-	assert.LessOrEqual(t, body.read, maxList+maxDrain)
+	require.ErrorIs(t, err, ErrBadResponse)
+	assert.LessOrEqual(t, read, maxList+maxDrain)
 }
 
 // The promise: whatever becomes of the one answer to a thousand APIs, the

@@ -191,6 +191,50 @@ func TestBatchAppliedBetweenTheLooks(t *testing.T) {
 	}
 }
 
+// An attempt that is applied later than anybody could expect, after it had been
+// found absent, is still found when the next one is lost too.
+func TestBatchFirstAttemptAppliedTooLate(t *testing.T) {
+	t.Parallel()
+	for _, apis := range []int{2, 20} {
+		t.Run(fmt.Sprint(apis), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c, mt := newTest(t, func(cfg *Config) {
+					cfg.Retry = RetryPolicy{MinWait: 9 * time.Second, MaxWait: 9 * time.Second, SettleWait: 4 * time.Second}
+				})
+				start := time.Now().UTC()
+				at := start.Add(5 * time.Second).Format(time.RFC3339)
+				r := BatchRequest{EnvID: EnvRelease, Remark: "1.4.2"}
+				var rows []string
+				for i := range apis {
+					id := fmt.Sprint("api", i)
+					r.APIIDs = append(r.APIIDs, id)
+					rows = append(rows, fmt.Sprintf(`{"id":%q,"run_env_id":%q,"publish_time":%q}`, id, EnvRelease, at))
+				}
+				late := func(before, after string) httpmock.Responder {
+					return dated(func(q *http.Request) (*http.Response, error) {
+						if time.Since(start) < 5*time.Second {
+							return respondJSON(200, before)(q)
+						}
+						return respondJSON(200, after)(q)
+					})
+				}
+				mt.RegisterResponder(http.MethodPost, batchURL, respond(502, ""))
+				mt.RegisterResponder(http.MethodGet, instanceURL+"/apis",
+					late(`{"total":0}`, fmt.Sprintf(`{"total":%d,"apis":[%s]}`, apis, strings.Join(rows, ","))))
+				mt.RegisterRegexpResponder(http.MethodGet, anyHistory, late(emptyHistoryBody,
+					`{"total":1,"api_versions":[{"version_id":"ours","remark":"1.4.2","status":1,"publish_time":"`+at+`"}]}`))
+				result, err := c.PublishBatch(context.Background(), r)
+				require.NoError(t, err)
+				for _, item := range result.Items {
+					assert.Equal(t, "ours", item.Record.VersionID)
+				}
+				assert.Equal(t, 2, mt.GetCallCountInfo()[http.MethodPost+" "+batchURL])
+			})
+		})
+	}
+}
+
 // A version that somebody else has made while this batch waited out a refusal,
 // before its one attempt with an unknown outcome, is not taken for its own.
 func TestBatchWindowBeginsWithTheUnknownAttempt(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,6 +38,10 @@ type batch struct {
 	direction direction
 	envID     string
 	remark    string
+
+	// refused is why the credentials were. What was not sent before is not
+	// sent then: five refused signatures lock a key, whatever the requests.
+	refused atomic.Pointer[error]
 }
 
 // batchCall is one API of a batch under way: its item, as far as it is known.
@@ -233,6 +238,9 @@ type (
 // request makes the request. If its outcome is unknown it returns what was lost
 // with the error; then that is to be settled API by API.
 func (b *batch) request(ctx context.Context, body batchBody) (*batchAnswer, *lost, error) {
+	if err := b.refused.Load(); err != nil {
+		return nil, nil, *err
+	}
 	encoded, err := json.Marshal(body)
 	if err != nil {
 		return nil, nil, err
@@ -252,6 +260,9 @@ func (b *batch) request(ctx context.Context, body batchBody) (*batchAnswer, *los
 			return settled[*batchAnswer]{why: "it is settled API by API"}
 		},
 	})
+	if l == nil && errors.Is(err, ErrUnauthorized) {
+		b.refused.Store(&err)
+	}
 	return answer, l, err
 }
 

@@ -352,7 +352,12 @@ func TestRedirectsAreRefused(t *testing.T) {
 					here.Add(1)
 					http.Redirect(w, r, location, status)
 				}, func(cfg *Config) {
-					cfg.HTTPClient.CheckRedirect = func(*http.Request, []*http.Request) error { return nil }
+					cfg.HTTPClient.CheckRedirect = func(_ *http.Request, via []*http.Request) error {
+						if len(via) > 3 {
+							return errors.New("too many redirects")
+						}
+						return nil
+					}
 				})
 
 				record, err := c.Publish(context.Background(), testRequest)

@@ -359,6 +359,28 @@ func TestKeysRefused(t *testing.T) {
 	}
 }
 
+// A batch of thousands is several requests, at most four of them at once. What
+// would come after a refused one is not sent: the key stays usable.
+func TestKeysRefusedBatch(t *testing.T) {
+	t.Parallel()
+	g, req := keysGateway(t, "")
+	ids := []string{req.APIID}
+	for len(ids) < 8*batchLimit {
+		ids = append(ids, fmt.Sprintf("%032x", len(ids)))
+	}
+	result, err := iamClient(t, g, StaticKeys(keysAccess, "sk-of-somebody-else")).PublishBatch(context.Background(), BatchRequest{APIIDs: ids, EnvID: req.EnvID})
+	require.ErrorIs(t, err, ErrUnauthorized)
+	assert.NotErrorIs(t, err, ErrOutcomeUnknown)
+	assert.Less(t, len(g.Requests()), 5)
+	require.Len(t, result.Items, len(ids))
+	for _, item := range result.Items {
+		require.ErrorIs(t, item.Err, ErrUnauthorized)
+	}
+
+	_, err = iamClient(t, g, StaticKeys(keysAccess, keysSecret)).Publish(context.Background(), req)
+	require.NoError(t, err, "the key is not locked")
+}
+
 // Reading the history to settle a call is one more request to be signed. If
 // that signature is refused there is no third.
 func TestKeysRefusedWhileSettling(t *testing.T) {

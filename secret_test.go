@@ -2,6 +2,7 @@ package apig
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -547,12 +548,8 @@ func (f *failing) Read([]byte) (int, error) { return 0, f.err }
 // and returns everything that there is to print afterwards.
 func faultyRun(t *testing.T, kind credential, server roundTrip) map[string]string {
 	t.Helper()
-	ctx := context.Background()
-	if kind.patience != 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, kind.patience)
-		defer cancel()
-	}
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(kind.patience, time.Minute))
+	defer cancel()
 	var text, records buffer
 	log := slog.New(tee{
 		slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}),

@@ -217,12 +217,25 @@ func (b *both) officialVersions(apiID, envID string) []version {
 	return all
 }
 
-// agree checks that both clients see the same versions, of which there are to
-// be n, the one with the given ID in effect; none is if that is empty.
+// agree checks that both clients see the same versions, those that the gateway
+// holds, of which there are to be n, the one with the given ID in effect; none
+// is if that is empty.
 func (b *both) agree(apiID, envID string, n int, inEffect string) {
 	b.t.Helper()
 	theirs := b.officialVersions(apiID, envID)
 	same(b.t, "versions", theirs, b.ourVersions(apiID, envID))
+	var held []version
+	for _, v := range b.History(apiID, envID) {
+		name, status := "RELEASE", 2
+		if envID != apig.EnvRelease {
+			name = "DEV"
+		}
+		if v.InEffect {
+			status = 1
+		}
+		held = append(held, version{v.ID, v.Number, v.APIID, v.EnvID, name, v.Remark, v.Time.Truncate(time.Second), status})
+	}
+	same(b.t, "versions, and the gateway", theirs, held)
 	if len(theirs) != n {
 		b.t.Errorf("%d versions, want %d", len(theirs), n)
 	}
@@ -615,8 +628,11 @@ func TestRequests(t *testing.T) {
 		return v.ID
 	}
 	online := func() { published(); _, err := b.Publish(other, apig.EnvRelease, ""); must(t, err) }
-	id := published()
-	down := func() { id = published() }
+	var id string
+	another := func() { id = published() }
+	v, err := b.Publish(b.AddAPI("kept"), apig.EnvRelease, "")
+	must(t, err)
+	kept := v.ID // whatever else is published
 
 	calls := map[string]struct {
 		before   func() // to be done before each
@@ -659,14 +675,14 @@ func TestRequests(t *testing.T) {
 			func() error { b.ourVersions(b.api, apig.EnvRelease); return nil },
 		},
 		"switch": {
-			down,
+			another,
 			func() error { _, err := b.switchTo(b.api, id); return err },
 			func() error { _, err := b.ours.SwitchVersion(ctx, b.api, id); return err },
 		},
 		"version": {
 			nil,
-			func() error { _, err := b.version(id); return err },
-			func() error { _, err := b.ours.VersionDefinition(ctx, id); return err },
+			func() error { _, err := b.version(kept); return err },
+			func() error { _, err := b.ours.VersionDefinition(ctx, kept); return err },
 		},
 		"runtime": {
 			online,

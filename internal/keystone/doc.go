@@ -5,7 +5,7 @@
 //
 // Keystone is installed from Debian's packages if it is missing, which takes
 // root and apt-get, 280 MB and a minute. Where that cannot be had the tests
-// fail, unless APIG_PARTIAL=1 allows them to be skipped. It runs as whoever
+// fail, unless CI_PARTIAL=1 allows them to be skipped. It runs as whoever
 // runs the tests, listens on loopback only, keeps everything in a temporary
 // folder and ends with the tests.
 package keystone

@@ -9,6 +9,6 @@
 //	cd internal/nginx && go test ./...
 //
 // nginx is installed if it is missing, which takes root and apt-get. Where that
-// cannot be had the tests fail, unless APIG_PARTIAL=1 allows them to be
+// cannot be had the tests fail, unless CI_PARTIAL=1 allows them to be
 // skipped. It listens on loopback only and ends with the tests.
 package nginx

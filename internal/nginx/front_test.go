@@ -46,8 +46,8 @@ func need(t *testing.T) {
 	}
 	const unavailable = 69 // nginx.sh says
 	var exit *exec.ExitError
-	if os.Getenv("APIG_PARTIAL") == "1" && errors.As(err, &exit) && exit.ExitCode() == unavailable {
-		t.Skipf("APIG_PARTIAL=1 and no nginx: %s", output)
+	if os.Getenv("CI_PARTIAL") == "1" && errors.As(err, &exit) && exit.ExitCode() == unavailable {
+		t.Skipf("CI_PARTIAL=1 and no nginx: %s", output)
 	}
 	t.Fatalf("no nginx: %v: %s", err, output)
 }
