@@ -1,6 +1,7 @@
 package apig
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -47,16 +48,16 @@ func (b *batch) settle(ctx context.Context, l lost, calls []*batchCall) {
 	looks := l.looks()
 	first, last := looks[0], looks[len(looks)-1]
 	for look := first; ; look = last {
-		cutShort := sleep(ctx, l.end.Add(look)) != nil
+		cutShort := sleep(ctx, l.end.Add(look))
 		if ctx.Err() != nil {
-			b.leave(ctx, calls, "the context ended before it was settled")
+			b.leave(calls, "the context ended before it was settled", ctx.Err())
 			return
 		}
 		b.look(ctx, calls, look == last)
-		if cutShort {
-			b.leave(ctx, calls, "the context ends before it can be settled")
+		if cutShort != nil {
+			b.leave(calls, "the context ends before it can be settled", cutShort)
 		}
-		if look == last || cutShort || !slices.ContainsFunc(calls, func(c *batchCall) bool { return c.open }) {
+		if look == last || cutShort != nil || !slices.ContainsFunc(calls, func(c *batchCall) bool { return c.open }) {
 			return
 		}
 	}
@@ -81,15 +82,16 @@ func (b *batch) conclude(ctx context.Context, c *batchCall, s settled[*PublishRe
 	case gone:
 		c.fail(s.err)
 	default:
-		c.fail(&unknownError{cause: c.Err, why: s.why, ctx: ctx.Err()})
+		c.fail(&unknownError{cause: c.Err, why: s.why, ctx: cmp.Or(ctx.Err(), s.err)})
 	}
 }
 
-// leave reports the calls that are still open as unknown.
-func (b *batch) leave(ctx context.Context, calls []*batchCall, why string) {
+// leave reports the calls that are still open as unknown, because of the end of
+// the context if that is not nil.
+func (b *batch) leave(calls []*batchCall, why string, ended error) {
 	for _, c := range calls {
 		if c.open {
-			c.fail(&unknownError{cause: c.Err, why: why, ctx: ctx.Err()})
+			c.fail(&unknownError{cause: c.Err, why: why, ctx: ended})
 		}
 	}
 }
@@ -99,7 +101,7 @@ func (b *batch) leave(ctx context.Context, calls []*batchCall, why string) {
 func (b *batch) look(ctx context.Context, calls []*batchCall, last bool) {
 	published, err := b.published(ctx)
 	if err != nil {
-		b.leave(ctx, calls, unreadable(ctx, err, b.op).why)
+		b.leave(calls, unreadable(ctx, err, b.op).why, ctx.Err())
 		return
 	}
 	var ask []*batchCall

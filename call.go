@@ -83,7 +83,7 @@ func call[T any](ctx context.Context, c *Client, op operation[T]) (T, error) {
 			case gone:
 				return none, s.err
 			case doubtful:
-				return none, &unknownError{cause: failed.err, why: s.why, ctx: ctx.Err()}
+				return none, &unknownError{cause: failed.err, why: s.why, ctx: cmp.Or(ctx.Err(), s.err)}
 			case unsettled:
 				open = failed.err
 			case absent:

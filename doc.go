@@ -64,6 +64,9 @@
 //   - A gateway whose publish times lag more than ten seconds behind the Date of
 //     its answers, as a load balancer may write it, can look as if it had not
 //     applied what it has. TagRemark is immune to that.
+//   - That somebody else has switched to an earlier version meanwhile cannot be
+//     seen, since the version keeps its time: repeating a lost Offline or
+//     SwitchVersion can undo it.
 //   - A proxy that repeats requests on its own makes a second version that no
 //     client can tell from the first.
 //   - Reading the history needs the permission to do so: apig:apis:get, or

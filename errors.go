@@ -48,7 +48,8 @@ var (
 	ErrServer = errors.New("apig: server error")
 
 	// ErrBadResponse is a success answer that cannot be read. From a call that
-	// changes something it comes together with ErrOutcomeUnknown.
+	// changes something it comes together with ErrOutcomeUnknown, unless the
+	// gateway's history shows that nothing was applied.
 	ErrBadResponse = errors.New("apig: unreadable response")
 
 	// ErrOutcomeUnknown means that a change may have been applied and that the

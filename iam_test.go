@@ -115,11 +115,6 @@ type iamTokens [1]Token
 
 func (s iamTokens) Token(context.Context) (Token, error) { return s[0], nil }
 
-// iamSourceFunc is a source made of a function.
-type iamSourceFunc func(context.Context) (Token, error)
-
-func (f iamSourceFunc) Token(ctx context.Context) (Token, error) { return f(ctx) }
-
 // Every way to name the user, with every way to name the project.
 func TestIAMRequestBody(t *testing.T) {
 	t.Parallel()
@@ -770,7 +765,7 @@ func TestAgencySource(t *testing.T) {
 		t.Parallel()
 		wire := iamAnswers(iamIssued("t"))
 		a, asked := agencyOn(wire), 0
-		a.Source = iamSourceFunc(func(context.Context) (Token, error) {
+		a.Source = sourceFunc(func(context.Context) (Token, error) {
 			asked++
 			return Token{Value: Secret(fmt.Sprint("own-", asked))}, nil
 		})

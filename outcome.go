@@ -66,7 +66,7 @@ type settled[T any] struct {
 	standing standing
 	value    T      // if applied
 	why      string // if doubtful
-	err      error  // if gone
+	err      error  // if gone; if doubtful, the end of the context, if that is to come too soon
 }
 
 // lost is a change of which nobody knows whether it was applied.
@@ -132,7 +132,7 @@ func (c *Client) settle(ctx context.Context, l lost, op string, r ActionRequest,
 			return s
 		}
 		if cutShort != nil {
-			return settled[*Version]{why: "the context ends before it can be settled"}
+			return settled[*Version]{why: "the context ends before it can be settled", err: cutShort}
 		}
 	}
 	return s

@@ -218,6 +218,7 @@ func TestContextEndsWhileSettling(t *testing.T) {
 			}
 			require.ErrorIs(t, err, ErrOutcomeUnknown)
 			assert.Equal(t, ctx.Err() != nil, errors.Is(err, context.Canceled), "it holds the end of the context")
+			assert.Equal(t, r.after < 0, errors.Is(err, context.DeadlineExceeded), "or the one that comes too soon")
 			assert.Equal(t, 1, len(s.times(kindOnline, start)), "never repeated")
 		})
 	}
