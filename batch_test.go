@@ -346,6 +346,22 @@ func TestBatchRefused(t *testing.T) {
 	}
 }
 
+// Refused credentials end a batch: what is under way is all that is sent with
+// them, since five refused signatures lock a key.
+func TestBatchCredentialsRefused(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 6500, authBy(StaticToken("wrong-token")))
+	result, err := s.client.PublishBatch(context.Background(), s.all())
+	require.ErrorIs(t, err, ErrUnauthorized)
+	assert.NotErrorIs(t, err, ErrOutcomeUnknown)
+	assert.Equal(t, s.apis, ids(result.Items))
+	for i, item := range result.Items {
+		require.ErrorIs(t, item.Err, ErrUnauthorized, "item %d", i)
+		require.Nil(t, item.Record)
+	}
+	assert.LessOrEqual(t, s.count(""), batchParallel)
+}
+
 func TestBatchArguments(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -1016,7 +1032,8 @@ func attemptsTo(attempts chan<- string) func(*Config) {
 	return logTo(slog.New(attemptLog{attempts}))
 }
 
-// await waits for the wanted attempt.
+// await waits for the wanted attempt. It may be called from any goroutine, as
+// may eventually.
 func await(t testing.TB, attempts <-chan string, want string) {
 	t.Helper()
 	timeout := time.After(20 * time.Second)
@@ -1027,7 +1044,8 @@ func await(t testing.TB, attempts <-chan string, want string) {
 				return
 			}
 		case <-timeout:
-			require.FailNow(t, "no attempt: "+want)
+			assert.Fail(t, "no attempt: "+want)
+			return
 		}
 	}
 }
@@ -1035,7 +1053,7 @@ func await(t testing.TB, attempts <-chan string, want string) {
 // eventually waits until the gateway has received so many requests of a kind.
 func (s *site) eventually(t testing.TB, op apigtest.Op, n int) {
 	t.Helper()
-	require.Eventually(t, func() bool { return s.count(op) >= n }, 20*time.Second, time.Millisecond)
+	assert.Eventually(t, func() bool { return s.count(op) >= n }, 20*time.Second, time.Millisecond)
 }
 
 func TestBatchContextEndedBefore(t *testing.T) {
@@ -1192,7 +1210,10 @@ func TestBatchTagRemark(t *testing.T) {
 	for range 2 {
 		// The answer is lost, and somebody else has published the same.
 		s.Inject(apigtest.Cut(0).On(apigtest.OpBatch).When(func(*apigtest.Request) bool {
-			s.publishEarlier(t, 0, "1.4.2")
+			for _, id := range s.apis {
+				_, err := s.Publish(id, EnvRelease, "1.4.2")
+				assert.NoError(t, err)
+			}
 			return true
 		}))
 		result, err := s.client.PublishBatch(context.Background(), r)
@@ -1304,6 +1325,22 @@ func TestGroup(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What is left of a group is sent by the names of its APIs, and not more of
+// them at a time than the service takes.
+func TestGroupOfMoreThanAThousand(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 0)
+	groupID, members := s.addGroup("g", 1200)
+	s.publishEarlier(t, time.Hour, "1.4.1", members...)
+	s.Inject(apigtest.Busy().On(apigtest.OpBatch))
+	result, err := s.client.OfflineBatch(context.Background(), BatchRequest{GroupID: groupID, EnvID: EnvRelease})
+	require.NoError(t, err)
+	assert.Equal(t, members, ids(result.Items))
+	done, _, _ := s.agree(t, "offline", result.Items)
+	assert.Equal(t, 1200, done)
+	assert.Equal(t, 3, s.count(apigtest.OpBatch))
 }
 
 func TestGroupOfNothing(t *testing.T) {

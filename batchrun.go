@@ -210,7 +210,9 @@ func (b *batch) repeat(ctx context.Context, calls []*batchCall, round int) {
 		}
 		return
 	}
-	b.rounds(ctx, left, round+1)
+	for chunk := range slices.Chunk(left, batchLimit) { // a group may have more
+		b.rounds(ctx, chunk, round+1)
+	}
 }
 
 // The body of POST /apis/publish and of its answer.

@@ -97,7 +97,7 @@ func (e environment) auth(region, projectID string, file func() map[string]strin
 	keys := func(keyName, key, secretName, secret, token string) Authenticator {
 		need(keyName, key)
 		need(secretName, secret)
-		return KeyAuth(Keys{AccessKey: key, SecretKey: Secret(secret), SecurityToken: Secret(token)})
+		return fixedKeys(&Keys{AccessKey: key, SecretKey: Secret(secret), SecurityToken: Secret(token)}) // which New checks
 	}
 	switch {
 	case get("HW_AUTH_TOKEN") != "":

@@ -139,6 +139,10 @@ func TestErrorBody(t *testing.T) {
 			400, `{"error":{"error_code":"X.2","error_msg":"bad"}}`, nil, "400 Bad Request, X.2: bad", ErrBadRequest,
 			APIGError{Code: "X.2", Message: "bad"},
 		},
+		"several names: the documented ones first": {
+			400, `{"code":"C.1","message":"c","error_name":"N","error_code":"E.1","error_msg":"e","errorMsg":"x"}`, nil,
+			"400 Bad Request, E.1: e", ErrBadRequest, APIGError{Code: "E.1", Message: "e"},
+		},
 		"error_name": {
 			400, `{"error_name":"BadThing","message":"bad"}`, nil, "400 Bad Request, BadThing: bad", ErrBadRequest,
 			APIGError{Code: "BadThing", Message: "bad"},

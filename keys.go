@@ -30,7 +30,10 @@ type KeySource interface {
 // and its secret (SDK-HMAC-SHA256). Nothing secret is sent. New refuses keys
 // that are empty or cannot go into a header.
 func StaticKeys(accessKey, secretKey string) Authenticator {
-	keys := &Keys{AccessKey: accessKey, SecretKey: Secret(secretKey)}
+	return fixedKeys(&Keys{AccessKey: accessKey, SecretKey: Secret(secretKey)})
+}
+
+func fixedKeys(keys *Keys) *staticKeys {
 	return &staticKeys{func() *Keys { return keys }}
 }
 

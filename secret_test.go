@@ -534,7 +534,7 @@ var echoes = func() map[string]roundTrip {
 	for _, status := range []int{302, 400, 503} {
 		echoes[fmt.Sprint(status, " in headers")] = func(r *http.Request) (*http.Response, error) {
 			text := echo(r)
-			return answer(status, text, http.Header{"X-Request-Id": {text}, "Retry-After": {text}, "Date": {text}, "Location": {text}})
+			return answer(status, text, http.Header{"X-Request-Id": {text}, "Retry-After": {text}, "Date": {text}, "Location": {"http://[" + text}})
 		}
 	}
 	return echoes

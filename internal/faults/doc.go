@@ -19,7 +19,8 @@
 //
 // An outcome that is reported as unknown is never wrong, but it has to be
 // founded: the gateway has received at least one publish request of that call
-// to which its client got no clean answer.
+// to which its client got no clean answer, or its time was up when the request
+// had a connection already, so that it may have been sent.
 //
 // This library's client runs three times: with callers who wait as long as it
 // takes; with callers in a hurry, whose contexts end at any time from before

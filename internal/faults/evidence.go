@@ -12,9 +12,9 @@ import (
 // no clean answer there or on its way back. It also has those whose request was
 // written to a connection that the gateway had closed just then: it never
 // arrived, but its client cannot know. The same goes for one that had got its
-// connection, or had not yet asked for one, when its caller, being in a hurry,
-// went away.
-func (m *mix) founded(received []apigtest.Request, over *wire, hurried bool) map[int]bool {
+// connection, or had not yet asked for one, when its time was up: its caller was
+// in a hurry, or a busy machine slow.
+func (m *mix) founded(received []apigtest.Request, over *wire) map[int]bool {
 	founded, closed := map[int]bool{}, map[string]bool{}
 	m.each(received, func(r *apigtest.Request, call, kind int) {
 		if kind >= 0 && kinds[kind].closes {
@@ -25,7 +25,7 @@ func (m *mix) founded(received []apigtest.Request, over *wire, hurried bool) map
 		}
 	})
 	for call, conns := range over.broken {
-		if hurried || slices.ContainsFunc(conns, func(c string) bool { return closed[c] }) {
+		if over.late[call] || slices.ContainsFunc(conns, func(c string) bool { return closed[c] }) {
 			founded[call] = true
 		}
 	}

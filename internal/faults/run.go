@@ -68,7 +68,7 @@ func try(ctx context.Context, s settings, c column) (result, error) {
 	g.Close() // What was to be applied later is applied now.
 	requests, journal := g.Requests(), g.Journal()
 	r.requests, r.struck = len(requests), m.struck
-	r.verdict = judge(reports, journal, m.founded(requests, over, c.hurry > 0))
+	r.verdict = judge(reports, journal, m.founded(requests, over))
 	for n := range r.verdict.bad {
 		r.verdict.bad[n].trace = m.trace(r.verdict.bad[n].call, requests, journal)
 	}

@@ -22,7 +22,8 @@ func withCall(ctx context.Context, id int) context.Context {
 }
 
 // wire is a transport that puts its call's ID on every request. It remembers,
-// by call, the connections on which a publish request got no whole answer. A
+// by call, the connections on which a publish request got no whole answer, and
+// whether its time was up then, be it the caller's or that of the attempt. A
 // request that was still waiting for its connection cannot have been sent; one
 // that ended before it could even ask for one proves nothing to its client.
 type wire struct {
@@ -30,10 +31,11 @@ type wire struct {
 
 	mu     sync.Mutex
 	broken map[int][]string // the client's addresses
+	late   map[int]bool
 }
 
 func newWire() *wire {
-	return &wire{Transport: &http.Transport{MaxIdleConnsPerHost: 1024}, broken: map[int][]string{}}
+	return &wire{Transport: &http.Transport{MaxIdleConnsPerHost: 1024}, broken: map[int][]string{}, late: map[int]bool{}}
 }
 
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -52,6 +54,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		if addr := conn.Load().(string); addr != "" && strings.HasSuffix(r.URL.Path, "/apis/action") {
 			w.mu.Lock()
 			w.broken[id] = append(w.broken[id], addr)
+			w.late[id] = w.late[id] || r.Context().Err() != nil
 			w.mu.Unlock()
 		}
 	}
