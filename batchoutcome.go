@@ -138,7 +138,7 @@ func (b *batch) ask(ctx context.Context, c *batchCall, api *API, last bool) {
 	if b.direction == publishing {
 		var v *Version
 		if s.standing, v, s.why = h.judgePublish(b.remark, c.doubt, b.retry.TagRemark,
-			c.turn.contested(b.envID, b.remark, c.doubt), c.turn.knows(b.envID)); v != nil {
+			b.contested(c.turn, b.envID, b.remark, c.doubt), c.turn.knows(b.envID)); v != nil {
 			s.value = v.recovered()
 			s.value.APIID, s.value.EnvID = c.APIID, b.envID
 			if api != nil && v.InEffect() {

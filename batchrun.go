@@ -90,21 +90,27 @@ func (b *batch) apis(ctx context.Context, ids []string) []*batchCall {
 // answer or, if that is lost, from the gateway; then it goes on with them as
 // with any other APIs.
 func (b *batch) group(ctx context.Context, groupID string) ([]*batchCall, error) {
+	wait := 2 * b.retry.SettleWait
+	mark := b.turns.beginGroup(b.instanceID, b.envID, b.remark)
 	answer, l, err := b.request(ctx, batchBody{GroupID: groupID, EnvID: b.envID, Remark: b.remark})
 	var calls []*batchCall
 	switch {
 	case l != nil:
 		members, unread := b.members(ctx, groupID)
 		if unread != nil {
+			b.turns.endGroup(mark, false, wait)
 			return nil, &unknownError{cause: l.cause, why: "the APIs of the group cannot be listed: " + unread.Error(), ctx: ctx.Err()}
 		}
 		calls = unique(members)
 	case err != nil:
+		b.turns.endGroup(mark, !errors.Is(err, ErrOutcomeUnknown), wait)
 		return nil, err
 	default:
 		calls = unique(answer.members())
 	}
-	b.inTurn(ctx, calls, func(error) {
+	b.inTurn(ctx, calls, func(late error) {
+		// Until these turns are given back nobody else asks about its members.
+		b.turns.endGroup(mark, late == nil, wait)
 		// The request was made, whether or not its APIs have their turn now:
 		// once the context has ended, the following only reports that.
 		if answer != nil {

@@ -157,7 +157,7 @@ func unreadable(ctx context.Context, err error, op string) settled[*Version] {
 func (c *Client) settlePublish(ctx context.Context, l lost, op string, r ActionRequest, t *turn) settled[*PublishRecord] {
 	s := c.settle(ctx, l, op, r, func(h history) (standing, *Version, string) {
 		return h.judgePublish(r.Remark, l.start, c.retry.TagRemark,
-			t.contested(r.EnvID, r.Remark, l.start), t.knows(r.EnvID))
+			c.contested(t, r.EnvID, r.Remark, l.start), t.knows(r.EnvID))
 	})
 	if s.standing != applied {
 		return settled[*PublishRecord]{standing: s.standing, why: s.why, err: s.err}
@@ -175,6 +175,12 @@ func (c *Client) settlePublish(ctx context.Context, l lost, op string, r ActionR
 		}
 	}
 	return settled[*PublishRecord]{standing: applied, value: record}
+}
+
+// contested reports whether a version with this remark, found for a call that
+// began at start, may have been made by another call of this client.
+func (c *Client) contested(t *turn, envID, remark string, start time.Time) bool {
+	return t.contested(envID, remark, start) || c.turns.groupOpen(c.instanceID, envID, remark, start)
 }
 
 // judgePublish decides whether a publication with this remark, first attempted

@@ -20,9 +20,10 @@ type place struct{ instanceID, apiID string }
 
 // turns gives out turns. All clients that Instance derives share one.
 type turns struct {
-	mu    sync.Mutex
-	at    map[place]*turn
-	swept time.Time
+	mu     sync.Mutex
+	at     map[place]*turn
+	swept  time.Time
+	groups []*openGroup
 }
 
 // turn is one place's turn. Whoever holds it may use its methods.
@@ -47,6 +48,14 @@ type openPublish struct {
 	envID  string
 	remark string
 	end    time.Time // later calls look for newer versions only
+}
+
+// openGroup is a publish of a whole group, whose members are not known when it
+// is sent and so have not given it their turns. Until all of them have been told
+// what it made, a version with its remark may be its own.
+type openGroup struct {
+	instanceID  string
+	openPublish // with a zero end while it is under way
 }
 
 func newTurns() *turns { return &turns{at: map[place]*turn{}, swept: time.Now()} }
@@ -150,4 +159,38 @@ func (t *turn) knows(envID string) func(versionID string) bool {
 		r := t.reported[envID]
 		return r != nil && versionID != "" && slices.Contains(r.ids[:], versionID)
 	}
+}
+
+// beginGroup remembers that a group is about to be published.
+func (t *turns) beginGroup(instanceID, envID, remark string) *openGroup {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	t.groups = slices.DeleteFunc(t.groups, func(g *openGroup) bool { return !g.end.IsZero() && !now.Before(g.end) })
+	g := &openGroup{instanceID, openPublish{envID: envID, remark: strings.TrimSpace(remark)}}
+	t.groups = append(t.groups, g)
+	return g
+}
+
+// endGroup forgets it, if all its members know what it made; otherwise only
+// after a while. A lost one may be applied within wait from now.
+func (t *turns) endGroup(g *openGroup, known bool, wait time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if known {
+		t.groups = slices.DeleteFunc(t.groups, func(other *openGroup) bool { return other == g })
+		return
+	}
+	g.end = time.Now().Add(wait + remembered)
+}
+
+// groupOpen reports whether a version with this remark, found for a call that
+// began at start, may be a group's.
+func (t *turns) groupOpen(instanceID, envID, remark string, start time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.groups, func(g *openGroup) bool {
+		return g.instanceID == instanceID && g.envID == envID && g.remark == strings.TrimSpace(remark) &&
+			(g.end.IsZero() || start.Before(g.end))
+	})
 }

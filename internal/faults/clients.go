@@ -117,6 +117,10 @@ type report struct {
 	Error     string
 	Start     time.Time
 	End       time.Time
+
+	// Of a process of its own: what its wire has seen of the call.
+	Broken []string `json:",omitempty"`
+	Late   bool     `json:",omitempty"`
 }
 
 // ask has the client make a call. The context of one in a hurry ends within

@@ -120,13 +120,15 @@ func carryOut(stdin io.Reader, stdout io.Writer) error {
 		return err
 	}
 	goroutines := runtime.NumGoroutine()
-	c, err := openAPIG(a.Site, a.Waits, newWire())
+	over := newWire()
+	c, err := openAPIG(a.Site, a.Waits, over)
 	if err != nil {
 		return err
 	}
 	out := json.NewEncoder(stdout)
 	var failed error
 	perform(context.Background(), c, a.Plan, a.Parallel, 0, func(r report) {
+		r.Broken, r.Late = over.seen(r.Call.ID)
 		if err := out.Encode(r); err != nil {
 			failed = err
 		}

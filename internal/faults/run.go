@@ -53,6 +53,9 @@ func try(ctx context.Context, s settings, c column) (result, error) {
 		if reports, err = runProcesses(ctx, s, at, plan); err != nil {
 			return r, err
 		}
+		for _, r := range reports {
+			over.saw(r.Call.ID, r.Broken, r.Late)
+		}
 	} else {
 		client, err := c.open(at, s.waits, over)
 		if err != nil {

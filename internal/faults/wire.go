@@ -38,6 +38,22 @@ func newWire() *wire {
 	return &wire{Transport: &http.Transport{MaxIdleConnsPerHost: 1024}, broken: map[int][]string{}, late: map[int]bool{}}
 }
 
+// seen is what the wire has seen of a call, for another process to know.
+func (w *wire) seen(call int) (broken []string, late bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.broken[call], w.late[call]
+}
+
+// saw is what the wire of another process has seen.
+func (w *wire) saw(call int, broken []string, late bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(broken) > 0 {
+		w.broken[call], w.late[call] = broken, late
+	}
+}
+
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	id, ok := r.Context().Value(callKey{}).(int)
 	if !ok {
