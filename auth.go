@@ -106,7 +106,12 @@ func (t *staticToken) Authenticate(r *http.Request) error {
 // fetch under way at a time, whose result all waiting calls share, and goes on
 // with a living token when an early renewal fails. When the service rejects a
 // token, that token is dropped and the call attempted once more with a new one.
+//
+// Without a source there is no Authenticator, which New then says.
 func TokenAuth(source TokenSource) Authenticator {
+	if source == nil {
+		return nil
+	}
 	return &tokenAuth{newCache(func(ctx context.Context) (string, time.Time, error) {
 		token, err := source.Token(ctx)
 		if err != nil {

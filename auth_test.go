@@ -251,7 +251,7 @@ func TestUnauthorizedTwice(t *testing.T) {
 			source := &numbered{}
 			c, mt := newTest(t, attempts(tt.attempts), authBy(tt.auth(source)))
 			tokens := tokensSent(mt, respondJSON(401, tokenBody))
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 			defer cancel()
 			_, err := c.Publish(ctx, testRequest)
 			var e *APIGError

@@ -799,3 +799,12 @@ func TestLog(t *testing.T) {
 		{Level: "DEBUG", Msg: "apig: attempt", Op: "Publish", API: testAPI, Attempt: 2, Status: 201, RequestID: "second"},
 	}, records)
 }
+
+// Who forgets the source learns it from New, not from a panic of the first call.
+func TestNewWithoutSource(t *testing.T) {
+	t.Parallel()
+	for name, auth := range map[string]Authenticator{"tokens": TokenAuth(nil), "keys": KeyAuth(nil)} {
+		_, err := New(Config{Endpoint: "https://apig.example.com", ProjectID: "p", InstanceID: "i", Auth: auth})
+		assert.EqualError(t, err, "apig: invalid argument: Auth is nil", name)
+	}
+}

@@ -57,7 +57,12 @@ func (s *staticKeys) Authenticate(r *http.Request) error {
 // A rejected signature is never repeated, since five of them in a row lock a
 // key for five minutes; but the rejected keys are dropped, so that the next call
 // asks source again.
+//
+// Without a source there is no Authenticator, which New then says.
 func KeyAuth(source KeySource) Authenticator {
+	if source == nil {
+		return nil
+	}
 	return &keyAuth{newCache(func(ctx context.Context) (Keys, time.Time, error) {
 		keys, err := source.Keys(ctx)
 		if err != nil {

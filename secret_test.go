@@ -548,7 +548,7 @@ func (f *failing) Read([]byte) (int, error) { return 0, f.err }
 // and returns everything that there is to print afterwards.
 func faultyRun(t *testing.T, kind credential, server roundTrip) map[string]string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(kind.patience, time.Minute))
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(kind.patience, 10*time.Second))
 	defer cancel()
 	var text, records buffer
 	log := slog.New(tee{
