@@ -45,8 +45,8 @@ type Config struct {
 	// refuses redirects and has no cookie jar. A nil Transport in it means
 	// http.DefaultTransport, as everywhere in net/http. A nil HTTPClient
 	// means a transport of this Client's own, which honours the proxy
-	// variables of the environment and, from Go 1.24 on, gives up an HTTP/2
-	// connection that has died without a word after 30 s. In a transport of
+	// variables of the environment and gives up an HTTP/2 connection that has
+	// died without a word after 30 s. In a transport of
 	// your own set its HTTP2 field for that.
 	HTTPClient *http.Client
 
@@ -137,7 +137,7 @@ func newClient(cfg Config) *Client {
 		jitter:    fullJitter,
 	}
 	if c.log == nil {
-		c.log = slog.New(silence{})
+		c.log = slog.New(slog.DiscardHandler)
 	}
 	c.rest = newREST(c.http, c.log, cfg.userAgent(), c.authenticate)
 	return c
@@ -224,7 +224,7 @@ func (cfg Config) httpClient() *http.Client {
 // them under a request, all of them may stay with the one host there is, and
 // silent ones are checked.
 func newTransport() *http.Transport {
-	t := &http.Transport{
+	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		ForceAttemptHTTP2:     true,
@@ -233,7 +233,8 @@ func newTransport() *http.Transport {
 		IdleConnTimeout:       30 * time.Second,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
+		// An HTTP/2 connection that has died without a word would otherwise hold
+		// every call that shares it until its time runs out.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
 	}
-	ping(t)
-	return t
 }

@@ -7,15 +7,6 @@ import (
 	"time"
 )
 
-// silence is a slog.Handler that drops everything; slog.DiscardHandler needs a
-// newer Go than this module does.
-type silence struct{}
-
-func (silence) Enabled(context.Context, slog.Level) bool  { return false }
-func (silence) Handle(context.Context, slog.Record) error { return nil }
-func (s silence) WithAttrs([]slog.Attr) slog.Handler      { return s }
-func (s silence) WithGroup(string) slog.Handler           { return s }
-
 // restyLog keeps resty, which writes to stderr by default, within the caller's
 // logger.
 type restyLog struct{ log *slog.Logger }

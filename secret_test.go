@@ -362,7 +362,7 @@ func (c credential) allValues() ([]held, error) {
 	if c.auth == nil {
 		return c.values, nil
 	}
-	more, err := configs(c.auth(roundTrip(issue), slog.New(silence{})))
+	more, err := configs(c.auth(roundTrip(issue), slog.New(slog.DiscardHandler)))
 	return append(more, c.values...), err
 }
 
