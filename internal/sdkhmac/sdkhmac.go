@@ -7,7 +7,6 @@ package sdkhmac
 
 import (
 	"cmp"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
@@ -61,8 +60,7 @@ func SignHeaders(req *http.Request, body []byte, accessKey, secretKey string, t 
 	msg = append(msg, values[0]...)
 	msg = append(msg, '\n')
 	msg = appendHash(msg, request)
-	mac := hmac.New(sha256.New, []byte(secretKey))
-	mac.Write(msg)
+	mac := authenticate(secretKey, msg)
 
 	auth := make([]byte, 0, 256)
 	auth = append(auth, algorithm+" Access="...)
@@ -70,7 +68,7 @@ func SignHeaders(req *http.Request, body []byte, accessKey, secretKey string, t 
 	auth = append(auth, ", SignedHeaders="...)
 	auth = append(auth, signed...)
 	auth = append(auth, ", Signature="...)
-	auth = hex.AppendEncode(auth, mac.Sum(msg[:0]))
+	auth = hex.AppendEncode(auth, mac[:])
 	values[1] = string(auth)
 	req.Header["Authorization"] = values[1:]
 }
@@ -219,4 +217,27 @@ func appendLower(dst []byte, name string) []byte {
 func appendHash(dst, data []byte) []byte {
 	sum := sha256.Sum256(data)
 	return hex.AppendEncode(dst, sum[:])
+}
+
+// authenticate is HMAC-SHA-256 as RFC 2104 defines it. That of crypto/hmac makes
+// seven things for each signature, which is most of what signing would take.
+func authenticate(key string, msg []byte) [sha256.Size]byte {
+	if len(key) > sha256.BlockSize {
+		sum := sha256.Sum256([]byte(key))
+		key = string(sum[:])
+	}
+	inner := append(make([]byte, 0, 256), pad(key, 0x36)...)
+	sum := sha256.Sum256(append(inner, msg...))
+	outer := append(make([]byte, 0, 256), pad(key, 0x5c)...)
+	return sha256.Sum256(append(outer, sum[:]...))
+}
+
+// pad is the key as long as a block, with a byte added to each of its.
+func pad(key string, with byte) []byte {
+	block := make([]byte, sha256.BlockSize)
+	copy(block, key)
+	for i := range block {
+		block[i] ^= with
+	}
+	return block
 }

@@ -187,6 +187,26 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
+// A name of one letter is one, too, and stands alone as it stands in a list.
+func TestAppendHeaders(t *testing.T) {
+	for _, tt := range []struct {
+		header          http.Header
+		names           []string
+		headers, signed string
+	}{
+		{http.Header{"Amz-Zone": {"b", "a"}}, []string{"Amz-Zone"}, "amz-zone:a\namz-zone:b\n\namz-zone", "amz-zone"},
+		{http.Header{"A": {"1"}, "B": {"2"}}, []string{"A", "B"}, "a:1\nb:2\n\na;b", "a;b"},
+	} {
+		headers, signed := appendHeaders(nil, tt.header, "", tt.names)
+		if string(headers) != tt.headers {
+			t.Errorf("got %q, want %q", headers, tt.headers)
+		}
+		if string(signed) != tt.signed {
+			t.Errorf("signed: got %q, want %q", signed, tt.signed)
+		}
+	}
+}
+
 func TestSignChoosesHeaders(t *testing.T) {
 	for _, tt := range []struct {
 		name, want string
@@ -517,4 +537,18 @@ func parameters(query string) []parameter {
 func hexHash(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
+}
+
+// The HMAC is that of the standard library, for keys below, at and above the
+// size of a block.
+func TestAuthenticate(t *testing.T) {
+	for n := range 200 {
+		key, msg := strings.Repeat("k", n), []byte(strings.Repeat("m", 7*n))
+		mac := hmac.New(sha256.New, []byte(key))
+		mac.Write(msg)
+		sum := authenticate(key, msg)
+		if !bytes.Equal(mac.Sum(nil), sum[:]) {
+			t.Errorf("the HMAC with a key of %d bytes is %x, not %x", n, sum, mac.Sum(nil))
+		}
+	}
 }

@@ -1,0 +1,199 @@
+package errorbody
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const requestID = "8080d377bffeb6d519b0567c09cebe6b"
+
+const xhtml = `<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">
+<html xmlns="http://www.w3.org/1999/xhtml"><head><title>Error</title></head>
+<body><h2>Error</h2><p>The backend server is unreachable.<br/></p></body></html>`
+
+// Every shape of an error's body that services of Huawei Cloud, and what stands
+// in front of them, are known to use.
+func TestParse(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		body string
+		want Details
+	}{
+		"documented": {
+			`{"error_code":"APIG.3002","error_msg":"API 5f918d104dc84480a75166ba99efff21 does not exist"}`,
+			Details{"APIG.3002", "API 5f918d104dc84480a75166ba99efff21 does not exist", ""},
+		},
+		"documented, in lines": {
+			" {\r\n\t\"error_code\" : \"APIG.3002\" ,\n\t\"error_msg\" :\"no\" }\n",
+			Details{"APIG.3002", "no", ""},
+		},
+		"front gateway: request id in the body": {
+			`{"error_msg":"Incorrect IAM authentication information: decrypt token fail","error_code":"APIGW.0301","request_id":"` + requestID + `"}`,
+			Details{"APIGW.0301", "Incorrect IAM authentication information: decrypt token fail", requestID},
+		},
+		"front gateway: throttled": {
+			`{"error_msg":"policy user over ratelimit,limit:200,time:5 minute","error_code":"APIGW.0308","request_id":"` + requestID + `"}`,
+			Details{"APIGW.0308", "policy user over ratelimit,limit:200,time:5 minute", requestID},
+		},
+		"IAM policies: an encoded message, for a tool to decode": {
+			`{"error_code":"APIG.1020","error_msg":"Insufficient permissions.","encoded_authorization_message":"` + strings.Repeat("XQ9bGk", 1000) + `"}`,
+			Details{"APIG.1020", "Insufficient permissions.", ""},
+		},
+		"code and message, with details": {
+			`{"code":"common.01000001","message":"failed to read http request","details":[{"code":"x","message":"y"}]}`,
+			Details{"common.01000001", "failed to read http request", ""},
+		},
+		"nested":           {`{"error":{"code":"EPS.0004","message":"Invalid."}}`, Details{"EPS.0004", "Invalid.", ""}},
+		"nested, in lines": {"{\n \"error\" : {\n \"code\" : \"EPS.0004\"\n }\n}", Details{"EPS.0004", "", ""}},
+		"nested under another name, with a request id": {
+			`{"request_id":"` + requestID + `","fault":{"code":"F.1","message":"Invalid."}}`,
+			Details{"F.1", "Invalid.", requestID},
+		},
+		"nested request id":            {`{"fault":{"code":"F.1","requestId":"r"}}`, Details{"F.1", "", "r"}},
+		"nested code, message outside": {`{"message":"outside","fault":{"code":"F.1"}}`, Details{"F.1", "outside", ""}},
+		"nested, and then a text":      {`{"fault":{"code":"F.1"},"x":"y"}`, Details{"F.1", "", ""}},
+		"request ids in both":          {`{"request_id":"o","fault":{"code":"F.1","request_id":"i"}}`, Details{"F.1", "", "o"}},
+		"nested message only":          {`{"fault":{"message":"inside"}}`, Details{"", "inside", ""}},
+		"nested, with a code outside":  {`{"code":"C.1","fault":{"code":"F.1","message":"inside"}}`, Details{"C.1", "", ""}},
+		"nested too deep":              {`{"a":{"b":{"code":"B.1"}}}`, Details{}},
+		"nested twice: error first": {
+			`{"a":{"code":"A.1","message":"a"},"error":{"code":"E.1","message":"e"},"z":{"code":"Z.1"}}`,
+			Details{"E.1", "e", ""},
+		},
+		"nested twice: by name, whatever the order": {
+			`{"z":{"code":"Z.1"},"a":{"code":"A.1","message":"a"},"m":{"code":"M.1"}}`, Details{"A.1", "a", ""},
+		},
+		"nested twice: the first that says something": {
+			`{"error":{},"a":{"title":[]},"b":{"code":"B.1"}}`, Details{"B.1", "", ""},
+		},
+		"IAM: the status as a number": {
+			`{"error":{"code":401,"message":"The username or password is wrong.","title":"Unauthorized"}}`,
+			Details{"401", "The username or password is wrong.", ""},
+		},
+		"IAM: a title only":   {`{"error":{"code":403,"title":"Forbidden by policy"}}`, Details{"403", "Forbidden by policy", ""}},
+		"a number":            {`{"code":-1.5e3 ,"message":0}`, Details{"-1.5e3", "0", ""}},
+		"errCode, errMsg":     {`{"errCode":"DNS.0302","errMsg":"bad"}`, Details{"DNS.0302", "bad", ""}},
+		"errorCode, errorMsg": {`{"errorCode":"GES.8002","errorMsg":"bad"}`, Details{"GES.8002", "bad", ""}},
+		"errorCodeStr":        {`{"errorCodeStr":"X.1","message":"bad"}`, Details{"X.1", "bad", ""}},
+		"error.error_code":    {`{"error":{"error_code":"X.2","error_msg":"bad"}}`, Details{"X.2", "bad", ""}},
+		"error_name":          {`{"error_name":"BadThing","message":"bad"}`, Details{"BadThing", "bad", ""}},
+		"workload_res_code":   {`{"workload_res_code":1,"message":"bad"}`, Details{"1", "bad", ""}},
+		"OAuth":               {`{"error":"invalid_grant","error_description":"bad"}`, Details{"", "bad", ""}},
+		"a word":              {`{"error":"bad"}`, Details{"", "bad", ""}},
+		"a word, with an object that says nothing": {`{"error":"bad","a":{}}`, Details{"", "bad", ""}},
+		"a message only": {`{"error_msg":"no route"}`, Details{"", "no route", ""}},
+		"a code only":    {`{"error_code":"APIG.3002"}`, Details{"APIG.3002", "", ""}},
+		"several names: the documented ones first": {
+			`{"code":"C.1","message":"c","error_name":"N","error_code":"E.1","error_msg":"e","errorMsg":"x"}`,
+			Details{"E.1", "e", ""},
+		},
+		"several names: the first that says something": {`{"code":"C.1","error_code":"","errCode":null}`, Details{"C.1", "", ""}},
+		"the same name twice: the last one":            {`{"error_code":"A","error_code":"B"}`, Details{"B", "", ""}},
+		"the same object twice: the last one":          {`{"a":{"code":"A"},"a":{"code":"B"}}`, Details{"B", "", ""}},
+		"the same error twice: the last one":           {`{"error":{"code":"A"},"error":{"code":"B"}}`, Details{"B", "", ""}},
+		"escapes":                                      {`{"error\u005fcode":"X\u002e1","error_msg":"a\"b\\c\/d\n\ud83d\ude00"}`, Details{"X.1", "a\"b\\c/d\n😀", ""}},
+		"brackets and quotes in texts":                 {`{"x":"}]\"{","y":["\\"],"error_code":"X.1"}`, Details{"X.1", "", ""}},
+		"not UTF-8":                                    {"{\"error_code\":\"X.1\",\"error_msg\":\"caf\xe9\"}", Details{"X.1", "caf\ufffd", ""}},
+		"XHTML":                                        {xhtml, Details{}},
+		"empty":                                        {"", Details{}},
+		"blanks":                                       {" \n", Details{}},
+		"empty object":                                 {"{}", Details{}},
+		"null":                                         {"null", Details{}},
+		"a string":                                     {`"error_code"`, Details{}},
+		"array":                                        {`[{"error_code":"APIG.2011"}]`, Details{}},
+		"text":                                         {"bad request", Details{}},
+		"cut":                                          {`{"error_code":"APIG.2011","error_msg":"Invalid para`, Details{}},
+		"something behind it":                          {`{"error_code":"APIG.2011"}x`, Details{}},
+		"fields of other types":                        {`{"error_code":{},"error_msg":[1],"request_id":true}`, Details{}},
+		"null fields":                                  {`{"error_code":null,"error_msg":null,"request_id":null}`, Details{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			assert.Equal(t, tt.want, Parse([]byte(tt.body)))
+		})
+	}
+}
+
+// As much as is read of a body, of the kinds that are the most work. The limit
+// is far above what it takes, and far below what more than linear time would.
+func TestParseBounds(t *testing.T) {
+	t.Parallel()
+	const mega = 1 << 20
+	fill := func(begin, part, end string) string {
+		return begin + strings.Repeat(part, (mega-len(begin)-len(end))/len(part)) + end
+	}
+	for name, body := range map[string]string{
+		"objects":          fill(`{`, `"a":{"code":"x"},`, `"error_msg":"m"}`),
+		"descending":       fill(`{"zz":{"code":"x"}`, `,"a":{"message":"y"}`, `}`),
+		"escaped keys":     fill(`{`, `"\u0061":1,`, `"error_code":"c"}`),
+		"small members":    fill(`{`, `"":0,`, `"error_code":"c"}`),
+		"open brackets":    strings.Repeat("[", mega),
+		"open objects":     strings.Repeat(`{"a":`, mega/5),
+		"one long message": `{"error_msg":"` + strings.Repeat("x", mega) + `"}`,
+		"escapes":          `{"error_msg":"` + strings.Repeat(`\u0000`, mega/6) + `"}`,
+		"deep":             `{"a":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `,"error_code":"c"}`,
+	} {
+		start := time.Now()
+		Parse([]byte(body))
+		assert.Less(t, time.Since(start), 5*time.Second, name)
+	}
+}
+
+func TestParseAllocations(t *testing.T) {
+	body := []byte(benchBody)
+	assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { Parse(body) }), 2.0)
+}
+
+func FuzzParse(f *testing.F) {
+	for _, body := range []string{
+		"", "null", "{}", "[]", xhtml, benchBody, "\xff", `{"error_code":"APIG.3015"}`,
+		`{"error":{"code":401,"message":"The username or password is wrong.","title":"Unauthorized"}}`,
+		`{"errCode":"X.1","errMsg":"a\nb\u0000\u202e"}`, `{"a":{"code":"1"},"error":{"message":"x"}}`,
+		" { \"error\\u005fcode\" : [ ] , \"code\" : -0.5e+7 } ", `{"error":"word","x":{"":null}}`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		d := Parse(body)
+		if d != Parse(body) {
+			t.Error("not the same twice")
+		}
+		var object map[string]any
+		if json.Unmarshal(body, &object) != nil {
+			require.Equal(t, Details{}, d, "no JSON object")
+			return
+		}
+		// What encoding/json reads is the oracle for the first choices.
+		if code, ok := object["error_code"].(string); ok && code != "" {
+			require.Equal(t, code, d.Code)
+			if message, ok := object["error_msg"].(string); ok && message != "" {
+				require.Equal(t, message, d.Message)
+			}
+			if id, ok := object["request_id"].(string); ok && id != "" {
+				require.Equal(t, id, d.RequestID)
+			}
+		}
+		// Nothing is invented.
+		texts := map[string]bool{"": true}
+		for tokens := json.NewDecoder(bytes.NewReader(body)); ; {
+			tokens.UseNumber()
+			token, err := tokens.Token()
+			if err != nil {
+				break
+			}
+			texts[fmt.Sprint(token)] = true
+		}
+		for _, s := range []string{d.Code, d.Message, d.RequestID} {
+			if !texts[s] {
+				t.Errorf("%q is not in %q", s, body)
+			}
+		}
+	})
+}
