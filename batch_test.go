@@ -505,7 +505,7 @@ func TestBatchCodes(t *testing.T) {
 				if tt.applied {
 					fault.Apply = apigtest.ApplyFirst
 				}
-				s.Inject(fault.On(apigtest.OpBatch).For(tt.times))
+				s.Inject(fault.On(apigtest.OpBatch).Times(tt.times))
 
 				result, err := batch.do(s.client, context.Background(), s.all())
 				require.NotNil(t, result)
@@ -794,12 +794,12 @@ func TestBatchAnswerLost(t *testing.T) {
 	// nowAndThen is that a request for the history is refused, for a second or
 	// without saying for how long.
 	nowAndThen := func(_ *testing.T, s *site) {
-		s.Inject(apigtest.Throttle("1").On(apigtest.OpHistory).AfterSkipping(10).For(2))
+		s.Inject(apigtest.Throttle("1").On(apigtest.OpHistory).Skip(10).Times(2))
 		s.InjectFunc(apigtest.Mix(1, 0.02, apigtest.Throttle("").On(apigtest.OpHistory)))
 	}
 	// patience is that reading fails oftener than any other call is attempted.
 	patience := func(op apigtest.Op) func(*testing.T, *site) {
-		return func(_ *testing.T, s *site) { s.Inject(apigtest.Throttle("").On(op).For(8)) }
+		return func(_ *testing.T, s *site) { s.Inject(apigtest.Throttle("").On(op).Times(8)) }
 	}
 	tests := map[string]struct {
 		apis   int
@@ -827,8 +827,8 @@ func TestBatchAnswerLost(t *testing.T) {
 		"not applied, half just now":     {apis: some, fault: apigtest.CloseBefore(), before: half(0, "1.4.1")},
 		"not applied, half long ago":     {apis: some, fault: apigtest.CloseBefore(), before: half(time.Minute, "1.4.2")},
 		"not applied, half now, tagged":  {apis: some, fault: apigtest.CloseBefore(), before: half(0, "1.4.2"), tagged: true},
-		"not applied twice":              {apis: some, fault: apigtest.CloseBefore().For(2)},
-		"applied at the second time":     {apis: some, fault: apigtest.Fault{Apply: apigtest.ApplyFirst, End: apigtest.EndClose}.AfterSkipping(1), before: func(_ *testing.T, s *site) { s.Inject(apigtest.CloseBefore().On(apigtest.OpBatch)) }},
+		"not applied twice":              {apis: some, fault: apigtest.CloseBefore().Times(2)},
+		"applied at the second time":     {apis: some, fault: apigtest.Fault{Apply: apigtest.ApplyFirst, End: apigtest.EndClose}.Skip(1), before: func(_ *testing.T, s *site) { s.Inject(apigtest.CloseBefore().On(apigtest.OpBatch)) }},
 		"one, read at the ninth time":    {apis: 1, fault: apigtest.Cut(0), before: patience(apigtest.OpHistory)},
 		"some, listed at the ninth time": {apis: some, fault: apigtest.Cut(0), before: patience(apigtest.OpAPIs)},
 		"a few, cut":                     {apis: fewCalls, fault: apigtest.Cut(0)},
@@ -1308,7 +1308,7 @@ func TestGroup(t *testing.T) {
 					})
 				}
 				s.Inject(tt.fault.On(apigtest.OpBatch))
-				s.Inject(apigtest.Throttle("").On(apigtest.OpAPIs).For(8)) // whatever lists the members is patient
+				s.Inject(apigtest.Throttle("").On(apigtest.OpAPIs).Times(8)) // whatever lists the members is patient
 				result, err := batch.do(s.client, context.Background(), BatchRequest{GroupID: groupID, EnvID: EnvRelease})
 				require.NoError(t, err)
 				assert.Equal(t, members, ids(result.Items), "in the order of the answer")

@@ -108,7 +108,7 @@ func TestEnvOrder(t *testing.T) {
 	g := apigtest.NewGateway()
 	t.Cleanup(g.Close)
 	g.AddUser(apigtest.User{Name: "ci", DomainName: "acme", Password: iamPassword})
-	g.Inject(apigtest.Fault{Op: apigtest.OpToken, Header: http.Header{"X-Subject-Token": {"of-IAM"}}, Times: -1})
+	g.Inject(apigtest.Fault{Op: apigtest.OpToken, Header: http.Header{"X-Subject-Token": {"of-IAM"}}}.Always())
 
 	fake := &envFake{
 		vars: envWith(envGateway,

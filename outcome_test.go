@@ -208,7 +208,7 @@ func TestPublishOutcome(t *testing.T) {
 	}{
 		"no fault":                     {made: 1, actions: 1},
 		"lost":                         {faults: []apigtest.Fault{apigtest.CloseBefore()}, made: 1, actions: 2, histories: 3},
-		"lost twice":                   {faults: []apigtest.Fault{apigtest.CloseBefore().On(action).For(2)}, made: 1, actions: 3, histories: 6},
+		"lost twice":                   {faults: []apigtest.Fault{apigtest.CloseBefore().On(action).Times(2)}, made: 1, actions: 3, histories: 6},
 		"lost for ever":                {faults: []apigtest.Fault{apigtest.CloseBefore().On(action).Always()}, err: io.EOF, actions: 4, histories: 12},
 		"lost, one attempt":            {faults: []apigtest.Fault{apigtest.CloseBefore()}, retry: RetryPolicy{MaxAttempts: 1}, err: io.EOF, actions: 1, histories: 3},
 		"answer lost":                  {faults: []apigtest.Fault{apigtest.ApplyThenClose()}, recovered: true, made: 1, actions: 1, histories: 1},
@@ -359,7 +359,7 @@ func TestHistoryRetried(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c, g, req := newLive(t, attempts(1))
-			g.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction), fault.On(apigtest.OpHistory).For(patientAttempts-1))
+			g.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction), fault.On(apigtest.OpHistory).Times(patientAttempts-1))
 			record, err := c.Publish(context.Background(), req)
 			require.NoError(t, err)
 			assert.True(t, record.Recovered)
@@ -579,7 +579,7 @@ func TestVersionOfSomebodyElse(t *testing.T) {
 func TestSameRemarkTwice(t *testing.T) {
 	t.Parallel()
 	c, g, req := newLive(t, func(cfg *Config) { cfg.Retry.SettleWait = 40 * time.Millisecond })
-	g.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction).For(2))
+	g.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction).Times(2))
 	got := make([]string, 2)
 	var wg sync.WaitGroup
 	for i := range got {
@@ -754,7 +754,7 @@ func TestTagRemark(t *testing.T) {
 	g.SetDateSkew(7 * time.Hour)
 	req := ActionRequest{APIID: g.AddAPI("orders"), EnvID: EnvRelease, Remark: "1.4.2"}
 	const n = 4
-	g.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction).For(n))
+	g.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction).Times(n))
 	got := make([]*PublishRecord, n)
 	var wg sync.WaitGroup
 	for i := range got {
@@ -789,7 +789,7 @@ func TestTagRemarkOneCall(t *testing.T) {
 	t.Parallel()
 	c, g, req := newLive(t, func(cfg *Config) { cfg.Retry.TagRemark = true })
 	req.Remark = ""
-	g.Inject(apigtest.CloseBefore().On(apigtest.OpAction).For(2))
+	g.Inject(apigtest.CloseBefore().On(apigtest.OpAction).Times(2))
 	first, err := c.Publish(context.Background(), req)
 	require.NoError(t, err)
 	assert.Regexp(t, `^#[0-9a-f]{10}$`, first.Remark)
@@ -862,9 +862,9 @@ func TestOfflineOutcome(t *testing.T) {
 	t.Parallel()
 	const action = apigtest.OpAction
 	// The history still shows the version in effect that was taken offline.
-	stale := apigtest.Fault{Op: apigtest.OpHistory, Times: -1, Rewrite: func(status int, body []byte) (int, []byte) {
+	stale := apigtest.Fault{Op: apigtest.OpHistory, Rewrite: func(status int, body []byte) (int, []byte) {
 		return status, []byte(strings.ReplaceAll(string(body), `"status":2`, `"status":1`))
-	}}
+	}}.Always()
 	older := func(t *testing.T, _ *Client, g *apigtest.Gateway, r ActionRequest) { publishedAgo(t, g, r, time.Hour) }
 	younger := func(t *testing.T, _ *Client, g *apigtest.Gateway, r ActionRequest) { publishedAgo(t, g, r, 0) }
 	own := func(t *testing.T, c *Client, _ *apigtest.Gateway, r ActionRequest) {
@@ -889,9 +889,9 @@ func TestOfflineOutcome(t *testing.T) {
 		"lost, published by us just now": {before: own, faults: []apigtest.Fault{apigtest.CloseBefore()}, journal: []string{"online", "offline"}},
 		"lost, published by somebody":    {before: younger, faults: []apigtest.Fault{apigtest.CloseBefore()}, err: ErrOutcomeUnknown, journal: []string{"online"}},
 		"lost, nobody knows when": {before: older, faults: []apigtest.Fault{apigtest.CloseBefore(),
-			{Op: apigtest.OpHistory, Times: -1, Header: http.Header{"Date": nil}}}, err: ErrOutcomeUnknown, journal: []string{"online"}},
+			apigtest.Fault{Op: apigtest.OpHistory, Header: http.Header{"Date": nil}}.Always()}, err: ErrOutcomeUnknown, journal: []string{"online"}},
 		"lost, by us, nobody knows when": {before: own, faults: []apigtest.Fault{apigtest.CloseBefore(),
-			{Op: apigtest.OpHistory, Times: -1, Header: http.Header{"Date": nil}}}, journal: []string{"online", "offline"}},
+			apigtest.Fault{Op: apigtest.OpHistory, Header: http.Header{"Date": nil}}.Always()}, journal: []string{"online", "offline"}},
 		"busy":                            {before: older, faults: []apigtest.Fault{apigtest.Busy()}, journal: []string{"online", "offline"}},
 		"busy, but applied":               {before: older, faults: []apigtest.Fault{apigtest.ApplyThenAnswer(500, syncBody)}, recovered: true, journal: []string{"online", "offline"}},
 		"201 empty, applied":              {before: older, faults: []apigtest.Fault{apigtest.ApplyThenAnswer(201, "")}, recovered: true, journal: []string{"online", "offline"}},

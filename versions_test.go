@@ -456,7 +456,7 @@ func TestSwitchVersionOutcomes(t *testing.T) {
 		"cut":                       {faults: []apigtest.Fault{apigtest.Cut(0)}, recovered: true, applied: 1, switches: 1},
 		"system error, but applied": {faults: []apigtest.Fault{apigtest.ApplyThenAnswer(500, systemBody)}, recovered: true, applied: 1, switches: 1},
 		"not applied":               {faults: []apigtest.Fault{apigtest.CloseBefore()}, applied: 1, switches: 2},
-		"not applied twice":         {faults: []apigtest.Fault{apigtest.CloseBefore().For(2)}, applied: 1, switches: 3},
+		"not applied twice":         {faults: []apigtest.Fault{apigtest.CloseBefore().Times(2)}, applied: 1, switches: 3},
 		"not applied, then applied": {faults: []apigtest.Fault{apigtest.CloseBefore(), apigtest.ApplyThenClose()}, recovered: true, applied: 1, switches: 2},
 		"throttled":                 {faults: []apigtest.Fault{apigtest.Throttle("")}, applied: 1, switches: 2},
 		"busy":                      {faults: []apigtest.Fault{apigtest.Busy()}, applied: 1, switches: 2},

@@ -3,6 +3,7 @@ package apigtest
 import (
 	"cmp"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,10 +24,15 @@ type access struct {
 	users    []*User
 	agencies []Agency
 	projects []project
+
+	region     string
+	catalogIDs [2]string
+	nobody     named // owns the tokens that were added, and the keys
 }
 
 // grant is what a token is good for.
 type grant struct {
+	token             // as IAM shows it
 	expiry  time.Time // zero: never
 	project string    // anyProject, noProject or an id
 }
@@ -36,12 +42,15 @@ const (
 	noProject  = ""
 )
 
-func (a *access) init(ids *ids) {
+func (a *access) init(ids *ids, region string) {
 	a.ids = ids
 	a.token = ids.next()
 	a.lifetime = 24 * time.Hour
 	a.tokens = map[string]grant{a.token: {project: anyProject}}
 	a.keys = make(map[string]*key)
+	a.region = region
+	a.catalogIDs = [2]string{ids.next(), ids.next()}
+	a.nobody = named{reference{ids.next(), "apigtest"}, reference{ids.next(), "apigtest"}}
 }
 
 // Token is a token that is valid for every project and never expires.
@@ -53,7 +62,7 @@ func (g *Gateway) Token() string { return g.access.token }
 func (g *Gateway) AddToken(token string, expiry time.Time) {
 	g.access.mu.Lock()
 	defer g.access.mu.Unlock()
-	g.access.tokens[token] = grant{expiry, anyProject}
+	g.access.tokens[token] = grant{expiry: expiry, project: anyProject}
 }
 
 // RevokeToken makes the gateway forget a token.
@@ -90,13 +99,12 @@ func (a *access) expire(token string, now time.Time) {
 }
 
 // authenticate decides whether the request may reach the project in its path.
-// A signature, where there is one, counts before a token.
 func (g *Gateway) authenticate(r *Request) error {
-	project, err := g.identify(r)
+	known, err := g.identify(r)
 	if err != nil {
 		return err
 	}
-	switch project {
+	switch known.project {
 	case anyProject, r.project:
 		return nil
 	case noProject:
@@ -105,15 +113,20 @@ func (g *Gateway) authenticate(r *Request) error {
 	return refuse(http.StatusForbidden, "APIG.1005", "No permissions to request this method")
 }
 
-// identify returns the project that the credentials of the request are for.
-func (g *Gateway) identify(r *Request) (project string, err error) {
+// identify returns what the credentials of the request are good for. A
+// signature, where there is one, counts before a token.
+func (g *Gateway) identify(r *Request) (grant, error) {
 	if signed, ok := strings.CutPrefix(r.Header.Get("Authorization"), algorithm+" "); ok {
 		if err := g.access.verify(r, signed, g.clock.now()); err != nil {
-			return "", err
+			return grant{}, err
 		}
-		return cmp.Or(r.Header.Get("X-Project-Id"), anyProject), nil
+		return grant{project: cmp.Or(r.Header.Get("X-Project-Id"), anyProject)}, nil
 	}
-	token := r.Header.Get(tokenHeader)
+	return g.lookUp(r.Header.Get(tokenHeader))
+}
+
+// lookUp returns what a token is good for.
+func (g *Gateway) lookUp(token string) (grant, error) {
 	g.access.mu.Lock()
 	known, ok := g.access.tokens[token]
 	valid := g.access.valid
@@ -123,9 +136,109 @@ func (g *Gateway) identify(r *Request) (project string, err error) {
 	}
 	switch {
 	case !ok:
-		return "", refuse(http.StatusUnauthorized, "APIG.1002", "Incorrect token or token resolution failed")
+		return grant{}, refuse(http.StatusUnauthorized, "APIG.1002", "Incorrect token or token resolution failed")
 	case !known.expiry.IsZero() && !g.clock.now().Before(known.expiry):
-		return "", refuse(http.StatusUnauthorized, "APIG.1001", "Session expired. Please try again later.")
+		return grant{}, refuse(http.StatusUnauthorized, "APIG.1001", "Session expired. Please try again later.")
 	}
-	return known.project, nil
+	return known, nil
+}
+
+// User is an IAM user, who can get tokens with a password.
+type User struct {
+	Name       string
+	ID         string // generated if empty
+	Password   string
+	DomainName string // the account; if empty, named as the user
+	DomainID   string // generated if empty, the same for the same name
+	Disabled   bool
+}
+
+// Agency is the right of other accounts to act for the account of a domain,
+// with a token of their own (assume_role).
+type Agency struct {
+	Name       string
+	DomainName string
+	DomainID   string // generated if empty, the same for the same name
+}
+
+// project is what IAM calls a region of an account.
+type project struct{ id, name string }
+
+func (u *User) named() named {
+	return named{reference{u.ID, u.Name}, reference{u.DomainID, u.DomainName}}
+}
+
+// AddUser makes a user known to IAM, in place of one of the same name and
+// domain, and returns it with its ids.
+func (g *Gateway) AddUser(u User) User {
+	a := &g.access
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	u.ID = cmp.Or(u.ID, a.ids.next())
+	u.DomainName = cmp.Or(u.DomainName, u.Name)
+	u.DomainID = a.domainID(u.DomainName, u.DomainID)
+	a.users = slices.DeleteFunc(a.users, func(o *User) bool {
+		return o.ID == u.ID || o.Name == u.Name && o.DomainID == u.DomainID
+	})
+	a.users = append(a.users, &u)
+	return u
+}
+
+// AddAgency makes an agency known to IAM, and returns it with its ids.
+func (g *Gateway) AddAgency(agency Agency) Agency {
+	a := &g.access
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	agency.DomainID = a.domainID(agency.DomainName, agency.DomainID)
+	a.agencies = append(a.agencies, agency)
+	return agency
+}
+
+func (a *access) domainID(name, id string) string {
+	if id != "" {
+		return id
+	}
+	for _, u := range a.users {
+		if u.DomainName == name {
+			return u.DomainID
+		}
+	}
+	for _, agency := range a.agencies {
+		if agency.DomainName == name {
+			return agency.DomainID
+		}
+	}
+	return a.ids.next()
+}
+
+// SetProjectName sets the name by which IAM knows a project, at first that of
+// the region for the one of the first instance, and the name of a sub-project
+// for others. A project that is not known yet is added.
+func (g *Gateway) SetProjectName(projectID, name string) {
+	g.access.addProject(projectID)
+	g.access.mu.Lock()
+	defer g.access.mu.Unlock()
+	for n := range g.access.projects {
+		if g.access.projects[n].id == projectID {
+			g.access.projects[n].name = name
+		}
+	}
+}
+
+func (a *access) addProject(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	name := a.region
+	if len(a.projects) > 0 {
+		name += "_" + id
+	}
+	if !slices.ContainsFunc(a.projects, func(p project) bool { return p.id == id }) {
+		a.projects = append(a.projects, project{id, name})
+	}
+}
+
+func (a *access) allProjects() []project {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.projects)
 }

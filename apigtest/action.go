@@ -1,6 +1,7 @@
 package apigtest
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -156,7 +157,8 @@ func (i *Instance) groupAPIs(groupID string) ([]string, error) {
 
 func (i *Instance) failure(apiID string, err error) failure {
 	f := failure{APIID: apiID}
-	if e, ok := err.(*refusal); ok {
+	var e *refusal
+	if errors.As(err, &e) {
 		f.Code, f.Text = e.code, e.text
 	}
 	if a := i.apisByID[apiID]; a != nil {

@@ -118,7 +118,7 @@ func TestChangesBySomebodyElse(t *testing.T) {
 	_, err = f.Publish("a", release, "")
 	assert.EqualError(t, err, "APIG.3002: API a does not exist")
 	_, err = f.Publish(f.api, "e", "")
-	assert.EqualError(t, err, "APIG.3003: The environment does not exist,id:e")
+	assert.EqualError(t, err, "APIG.3003: Environment e does not exist")
 	assert.Nil(t, f.History("a", release))
 	assert.Nil(t, f.History(f.api, "e"))
 	_, ok := f.Published("a", release)
@@ -294,7 +294,7 @@ func TestBatchIsStrict(t *testing.T) {
 		"null in list":   {"?action=online", `{"apis":["a",null],"env_id":"e"}`, 400, "APIG.2011", "parameterName:apis"},
 		"no environment": {"?action=online", `{"apis":["a"]}`, 400, "APIG.2011", "parameterName:env_id"},
 		"long remark":    {"?action=online", `{"apis":["a"],"env_id":"e","remark":"` + strings.Repeat("r", 256) + `"}`, 400, "APIG.2011", "parameterName:remark"},
-		"unknown env":    {"?action=online", `{"apis":["a"],"env_id":"e"}`, 404, "APIG.3003", "environment"},
+		"unknown env":    {"?action=online", `{"apis":["a"],"env_id":"e"}`, 404, "APIG.3003", "Environment e does not exist"},
 		"unknown group":  {"?action=online", `{"group_id":"g","env_id":"e"}`, 404, "APIG.3001", "group"},
 	} {
 		t.Run(name, func(t *testing.T) {

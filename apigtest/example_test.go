@@ -18,7 +18,7 @@ func Example() {
 	url := g.URL() + "/v2/" + g.ProjectID() + "/apigw/instances/" + g.InstanceID() + "/apis/action"
 	body := `{"action":"online","env_id":"DEFAULT_ENVIRONMENT_RELEASE_ID","api_id":"` + id + `","remark":"1.4.2"}`
 	for range 2 { // a client that knows no better than to try again
-		r, err := http.NewRequest("POST", url, strings.NewReader(body))
+		r, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
 		if err != nil {
 			fmt.Println(err)
 			return

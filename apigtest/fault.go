@@ -10,16 +10,14 @@ import (
 // strikes the next request and changes nothing; the functions below make the
 // usual ones, and the methods aim them:
 //
-//	g.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction).For(2))
+//	g.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction).Times(2))
 type Fault struct {
 	Op    Op                  // only requests of this kind; "" for every kind, those to IAM included
 	Match func(*Request) bool // only requests that it accepts; nil for all. It must leave the faults alone
-	Times int                 // how many matching requests it strikes; 0 means 1, negative means all
-	Skip  int                 // how many matching requests it lets through first
 
-	// Delay passes before anything else, in real time. It ends early when the
-	// client goes away, which the service does not notice: the request goes on.
-	// At Close it ends too, and the request is dropped.
+	// Delay passes before anything else. It ends early when the client goes
+	// away, which the service does not notice: the request goes on. At Close it
+	// ends too, and the request is dropped.
 	Delay time.Duration
 
 	// ExpireToken makes the token of the request expire now, from the
@@ -27,13 +25,14 @@ type Fault struct {
 	ExpireToken bool
 
 	Apply Apply         // whether and when the request takes effect, where the answer does not need it to
-	After time.Duration // with ApplyLater: how long after the end, in real time
+	After time.Duration // with ApplyLater: how long after the end, or after the beginning of EndHang
 	End   End           // what becomes of the answer
 	CutAt int           // with EndCut: how many bytes of the body are sent; 0 means half, negative none
 
 	// The answer instead of the gateway's own. With Status 0 it is the own
 	// one, for which the request is processed as usual, whatever Apply says.
-	// In Body, ${request_id} stands for the id of the request.
+	// In Body, ${request_id} stands for the id of the request, and ${api_id}
+	// for that of its API.
 	Status int
 	Body   string
 
@@ -43,6 +42,9 @@ type Fault struct {
 
 	// Rewrite changes the gateway's own answer.
 	Rewrite func(status int, body []byte) (int, []byte)
+
+	times int // how many matching requests it strikes; 0 means 1, negative means all
+	skip  int // how many matching requests it lets through first
 }
 
 // Apply says whether and when a struck request still takes effect. If it does,
@@ -53,7 +55,7 @@ type Apply int
 const (
 	ApplyNever Apply = iota // it does not
 	ApplyFirst              // before the end that its client sees
-	ApplyLater              // After that end, or at Close if that is sooner
+	ApplyLater              // After that end (of EndHang: its beginning), or at Close if that is sooner
 )
 
 // End is what the client of a struck request gets to see.
@@ -91,6 +93,42 @@ func Throttle(retryAfter string) Fault {
 func Busy() Fault {
 	return Answer(http.StatusInternalServerError,
 		`{"error_code":"APIG.3500","error_msg":"Failed to synchronize data to etcd."}`)
+}
+
+// BadRequest is the documented refusal of a parameter (400 APIG.2011).
+func BadRequest() Fault {
+	return Answer(http.StatusBadRequest, `{"error_code":"APIG.2011",`+
+		`"error_msg":"Invalid parameter value,parameterName:action. Please refer to the support documentation"}`)
+}
+
+// Unauthorized is the documented refusal of a token (401 APIG.1002).
+func Unauthorized() Fault {
+	return Answer(http.StatusUnauthorized,
+		`{"error_code":"APIG.1002","error_msg":"Incorrect token or token resolution failed"}`)
+}
+
+// Forbidden is the documented answer to a lack of permissions (403 APIG.1005).
+func Forbidden() Fault {
+	return Answer(http.StatusForbidden,
+		`{"error_code":"APIG.1005","error_msg":"No permissions to request this method"}`)
+}
+
+// NotFound is the documented answer for an API that does not exist (404
+// APIG.3002).
+func NotFound() Fault {
+	return Answer(http.StatusNotFound, `{"error_code":"APIG.3002","error_msg":"API ${api_id} does not exist"}`)
+}
+
+// Conflict is the answer of an instance that is at work on something else (409
+// APIC.7701).
+func Conflict() Fault {
+	return Answer(http.StatusConflict, `{"error_code":"APIC.7701","error_msg":"Instance status conflict."}`)
+}
+
+// SystemError is the documented failure of the service (500 APIG.9999);
+// nothing is applied. Compare ApplyThenAnswer, as for Busy.
+func SystemError() Fault {
+	return Answer(http.StatusInternalServerError, `{"error_code":"APIG.9999","error_msg":"System error"}`)
 }
 
 // ExpireToken lets the token of the request expire, which is then refused by
@@ -142,14 +180,15 @@ func (f Fault) On(op Op) Fault { f.Op = op; return f }
 // When limits the fault to requests that match.
 func (f Fault) When(match func(*Request) bool) Fault { f.Match = match; return f }
 
-// For makes the fault strike that many requests.
-func (f Fault) For(times int) Fault { f.Times = times; return f }
+// Times makes the fault strike n matching requests instead of one; a negative
+// n is Always.
+func (f Fault) Times(n int) Fault { f.times = n; return f }
 
 // Always makes the fault strike for ever.
-func (f Fault) Always() Fault { f.Times = -1; return f }
+func (f Fault) Always() Fault { f.times = -1; return f }
 
-// AfterSkipping lets n matching requests through first.
-func (f Fault) AfterSkipping(n int) Fault { f.Skip = n; return f }
+// Skip lets n matching requests through first.
+func (f Fault) Skip(n int) Fault { f.skip = n; return f }
 
 // Delayed makes the fault wait before it does anything.
 func (f Fault) Delayed(d time.Duration) Fault { f.Delay = d; return f }

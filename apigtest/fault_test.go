@@ -2,7 +2,6 @@ package apigtest_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -20,15 +19,25 @@ import (
 	"github.com/apig-go/apig/apigtest"
 )
 
-// protocols runs a test over plain HTTP/1.1, over TLS, and over HTTP/2.
+// protocols runs a test over plain HTTP/1.1, over TLS, and over HTTP/2, with
+// and without a network.
 func protocols(t *testing.T, test func(t *testing.T, f *fixture)) {
-	t.Run("HTTP/1.1", func(t *testing.T) { test(t, start(t)) })
-	t.Run("TLS", func(t *testing.T) {
-		f := start(t, apigtest.WithTLS())
-		f.client.Transport.(*http.Transport).ForceAttemptHTTP2 = false
-		test(t, f)
-	})
-	t.Run("HTTP/2", func(t *testing.T) { test(t, start(t, apigtest.WithTLS())) })
+	for _, network := range []struct {
+		name    string
+		options []apigtest.Option
+	}{
+		{"sockets", nil},
+		{"memory", []apigtest.Option{apigtest.WithoutNetwork()}},
+	} {
+		encrypted := append([]apigtest.Option{apigtest.WithTLS()}, network.options...)
+		t.Run(network.name+"/HTTP/1.1", func(t *testing.T) { test(t, start(t, network.options...)) })
+		t.Run(network.name+"/TLS", func(t *testing.T) {
+			f := start(t, encrypted...)
+			f.client.Transport.(*http.Transport).ForceAttemptHTTP2 = false
+			test(t, f)
+		})
+		t.Run(network.name+"/HTTP/2", func(t *testing.T) { test(t, start(t, encrypted...)) })
+	}
 }
 
 func (f *fixture) http2() bool {
@@ -159,21 +168,6 @@ func TestApplyThenClose(t *testing.T) {
 	})
 }
 
-func TestCloseThenApply(t *testing.T) {
-	protocols(t, func(t *testing.T, f *fixture) {
-		f.Inject(apigtest.CloseThenApply(50 * time.Millisecond))
-		begun := time.Now()
-		f.broken(t)
-		eventually(t, "applied late", func() bool { return len(f.Journal()) == 1 })
-		assert.GreaterOrEqual(t, time.Since(begun), 50*time.Millisecond)
-		assert.Equal(t, "broken", f.Journal()[0].Remark)
-
-		f.Inject(apigtest.CloseThenApply(0))
-		f.broken(t)
-		eventually(t, "applied at once", func() bool { return len(f.Journal()) == 2 })
-	})
-}
-
 // A hook that runs when the request is applied looks whether the client has
 // lost its connection by then.
 func TestCloseThenApplyComesAfterTheClose(t *testing.T) {
@@ -217,7 +211,7 @@ func TestApplyWithAnotherAnswer(t *testing.T) {
 	assert.Len(t, f.Journal(), 2, "Close does not wait for an hour, and forgets nothing")
 }
 
-func TestReset(t *testing.T) {
+func TestConnectionReset(t *testing.T) {
 	protocols(t, func(t *testing.T, f *fixture) {
 		f.Inject(apigtest.Fault{End: apigtest.EndReset}, apigtest.Fault{End: apigtest.EndReset, Apply: apigtest.ApplyFirst})
 		for n := range 2 {
@@ -344,16 +338,6 @@ func TestHangThatIsAppliedMeanwhile(t *testing.T) {
 	assert.ErrorIs(t, <-failed, context.Canceled)
 }
 
-func TestSlow(t *testing.T) {
-	f := start(t)
-	f.Inject(apigtest.Slow(30*time.Millisecond), apigtest.Busy().Delayed(30*time.Millisecond))
-	begun := time.Now()
-	assert.Equal(t, 201, f.publish("").status)
-	assert.GreaterOrEqual(t, time.Since(begun), 30*time.Millisecond)
-	assert.Equal(t, 500, f.publish("").status)
-	assert.GreaterOrEqual(t, time.Since(begun), 60*time.Millisecond)
-}
-
 func TestSlowDoesNotNoticeThatTheClientLeft(t *testing.T) {
 	protocols(t, func(t *testing.T, f *fixture) {
 		f.Inject(apigtest.Slow(time.Hour))
@@ -377,8 +361,8 @@ func TestAiming(t *testing.T) {
 	f := start(t)
 	marked := func(r *apigtest.Request) bool { return r.Header.Get("X-Mark") != "" }
 	f.Inject(
-		apigtest.Answer(501, "").On(apigtest.OpHistory).AfterSkipping(1),
-		apigtest.Answer(502, "").On(apigtest.OpAction).For(2),
+		apigtest.Answer(501, "").On(apigtest.OpHistory).Skip(1),
+		apigtest.Answer(502, "").On(apigtest.OpAction).Times(2),
 		apigtest.Answer(503, "").When(marked).Always(),
 		apigtest.Answer(504, ""),
 	)
@@ -489,7 +473,7 @@ func TestHandlerThatCannotHijack(t *testing.T) {
 	for _, end := range []apigtest.End{apigtest.EndClose, apigtest.EndReset} {
 		f.Inject(apigtest.Fault{End: end})
 		assert.PanicsWithError(t, http.ErrAbortHandler.Error(), func() {
-			f.Handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+			f.Handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 		})
 	}
 }
@@ -503,5 +487,5 @@ func TestResetIsSeenAsSuchByARawConnection(t *testing.T) {
 	_, err = conn.Write([]byte("GET / HTTP/1.1\r\nHost: h\r\n\r\n"))
 	require.NoError(t, err)
 	_, err = conn.Read(make([]byte, 1))
-	assert.True(t, errors.Is(err, syscall.ECONNRESET), "%v", err)
+	assert.ErrorIs(t, err, syscall.ECONNRESET)
 }

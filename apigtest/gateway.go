@@ -1,25 +1,26 @@
 package apigtest
 
 import (
-	"bytes"
+	"context"
 	"crypto/x509"
 	"fmt"
-	"log"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// Gateway is a fake API Gateway with its IAM, listening on loopback. Its first
-// instance is embedded: g.AddAPI adds an API to that one. All methods may be
-// called from several goroutines at once.
+// Gateway is a fake API Gateway with its IAM, listening on loopback or in
+// memory. Its first instance is embedded: g.AddAPI adds an API to that one. All
+// methods may be called from several goroutines at once.
 type Gateway struct {
 	*Instance
 
+	inMemory bool
 	url      string
+	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	roots    *x509.CertPool
 	server   *http.Server
 	conns    connections
@@ -39,11 +40,12 @@ type Gateway struct {
 	journal   []Applied
 }
 
-// NewGateway starts a gateway with one instance, which has the environment
-// RELEASE and no APIs. It panics if it cannot listen on loopback, as
-// [net/http/httptest] does.
-func NewGateway(opts ...Option) *Gateway {
-	cfg := config{addr: "127.0.0.1:0", seed: rand.Uint64()}
+// Start starts a gateway with one instance, which has the environment RELEASE
+// and no APIs. Its error is an address that cannot be listened on: one that is
+// taken, malformed, or not of loopback.
+func Start(opts ...Option) (*Gateway, error) {
+	cfg := config{addr: "127.0.0.1:0", seed: rand.Uint64(), region: "cn-north-4"}
+	cfg.wrap = func(_ *Gateway, own http.Handler) http.Handler { return own }
 	for _, opt := range opts {
 		opt(&cfg)
 	}
@@ -51,79 +53,31 @@ func NewGateway(opts ...Option) *Gateway {
 		resourceIDs: newIDs(cfg.seed, resourceIDs),
 		requestIDs:  newIDs(cfg.seed, requestIDs),
 		instances:   make(map[string]*Instance),
-		life:        lifetime{done: make(chan struct{})},
-	}
-	g.conns.none.L = &g.conns.mu
-	g.clock.set(cfg.now)
-	g.access.init(newIDs(cfg.seed, tokenIDs))
-	g.Instance = g.AddInstance(cfg.projectID, cfg.instanceID)
-	if err := g.listen(cfg); err != nil {
-		panic(fmt.Sprintf("apigtest: %v", err))
-	}
-	return g
-}
-
-func (g *Gateway) listen(cfg config) error {
-	if err := checkLoopback(cfg.addr); err != nil {
-		return err
-	}
-	listener, err := net.Listen("tcp", cfg.addr)
-	if err != nil {
-		return err
-	}
-	g.server = &http.Server{
-		Handler:           g.Handler(),
-		ReadHeaderTimeout: time.Minute,
-		ErrorLog:          log.New(serverLog{}, "", log.LstdFlags),
-		ConnState: func(c net.Conn, state http.ConnState) {
-			g.conns.note(state)
-			if state == http.StateNew && g.life.over() {
-				c.Close() // accepted while Close was at work
-			}
+		life: lifetime{
+			done:    make(chan struct{}),
+			serving: make(map[*http.ResponseController]struct{}),
 		},
 	}
-	g.url = "http://" + listener.Addr().String()
-	serve := func() { _ = g.server.Serve(listener) } // always ends with ErrServerClosed
-	if cfg.tls {
-		g.url = "https://" + listener.Addr().String()
-		cert, roots, err := newCertificate()
-		if err != nil {
-			listener.Close()
-			return err
-		}
-		g.roots = roots
-		g.server.TLSConfig = cert
-		serve = func() { _ = g.server.ServeTLS(listener, "", "") }
+	g.conns.none.L = &g.conns.mu
+	g.requests.none = cfg.noRequestLog
+	g.clock.set(cfg.now)
+	g.access.init(newIDs(cfg.seed, tokenIDs), cfg.region)
+	g.Instance = g.AddInstance(cfg.projectID, cfg.instanceID)
+	if err := g.listen(cfg); err != nil {
+		return nil, fmt.Errorf("apigtest: %w", err)
 	}
-	g.life.enter()
-	go func() {
-		defer g.life.leave()
-		serve()
-	}()
-	return nil
+	return g, nil
 }
 
-// serverLog is where net/http reports panics, such as those of a fault's
-// functions. Failed handshakes are left out: a client that does not trust the
-// certificate says so itself, and some tests want just that.
-type serverLog struct{}
-
-func (serverLog) Write(line []byte) (int, error) {
-	if bytes.Contains(line, []byte("TLS handshake error")) {
-		return len(line), nil
-	}
-	return os.Stderr.Write(line)
-}
-
-func checkLoopback(addr string) error {
-	host, _, err := net.SplitHostPort(addr)
+// NewGateway is Start for tests: it panics if that fails, as
+// [net/http/httptest] does, which without [WithAddr] takes a machine without
+// loopback.
+func NewGateway(opts ...Option) *Gateway {
+	g, err := Start(opts...)
 	if err != nil {
-		return err
+		panic(err.Error())
 	}
-	if host == "localhost" || net.ParseIP(host).IsLoopback() {
-		return nil
-	}
-	return fmt.Errorf("%s is not a loopback address", addr)
+	return g
 }
 
 // Close ends the gateway: hanging requests are dropped, the delayed
@@ -137,13 +91,28 @@ func (g *Gateway) Close() {
 	g.conns.wait()
 }
 
-// URL is where the gateway listens, as scheme://host:port without a path. It
-// serves as the endpoint of the APIG service and of IAM alike.
-func (g *Gateway) URL() string { return g.url }
-
-// CertPool has the certificate of a gateway started with [WithTLS]; otherwise
-// it is nil.
-func (g *Gateway) CertPool() *x509.CertPool { return g.roots }
+// Reset forgets the requests, the journal, the faults, and all publications
+// with their versions. Instances, APIs, groups, environments, credentials and
+// the clock stay, and so do the connections. A request that is being served
+// meanwhile takes effect before or after it, and late applications come as late
+// as they were to.
+func (g *Gateway) Reset() {
+	g.faults.mu.Lock()
+	g.faults.queue, g.faults.source, g.faults.struck = nil, nil, 0
+	g.faults.mu.Unlock()
+	g.requests.mu.Lock()
+	g.requests.all, g.requests.count = nil, 0
+	g.requests.mu.Unlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.journal = nil
+	for _, i := range g.instances {
+		clear(i.versions)
+		for _, a := range i.apis {
+			clear(a.publications)
+		}
+	}
+}
 
 // Connections is the number of connections open now.
 func (g *Gateway) Connections() int {
@@ -158,3 +127,112 @@ func (g *Gateway) Accepted() int {
 	defer g.conns.mu.Unlock()
 	return g.conns.accepted
 }
+
+// Option changes how a gateway is set up.
+type Option func(*config)
+
+type config struct {
+	tls, inMemory         bool
+	noRequestLog          bool
+	wrap                  func(*Gateway, http.Handler) http.Handler
+	addr                  string
+	now                   func() time.Time
+	seed                  uint64
+	projectID, instanceID string
+	region                string
+}
+
+// WithTLS serves https, HTTP/1.1 and HTTP/2, with a certificate for 127.0.0.1,
+// ::1 and localhost that [Gateway.CertPool] vouches for.
+func WithTLS() Option {
+	return func(c *config) { c.tls = true }
+}
+
+// WithoutNetwork listens in memory: only [Gateway.Transport] reaches the
+// gateway, and [Gateway.URL] says an address at which nothing else is (port 0,
+// unless [WithAddr] names another one). All the rest is the same, faults, TLS
+// and, from Go 1.26 on, HTTP/2 included. No goroutine of it waits for a socket, so
+// that it works inside a bubble of [testing/synctest], where every wait takes
+// virtual time; it must be started and closed inside of it. With Go 1.25 its
+// transport speaks HTTP/1.1 over TLS: that release's HTTP/2 panics when bubbles
+// and what is outside of them share a process.
+func WithoutNetwork() Option {
+	return func(c *config) { c.inMemory = true }
+}
+
+// WithHandler serves what wrap makes of the gateway's own handler at the
+// gateway's address, such as more paths beside it, or a log.
+func WithHandler(wrap func(g *Gateway, own http.Handler) http.Handler) Option {
+	return func(c *config) { c.wrap = wrap }
+}
+
+// WithAddr listens on addr instead of a free port of 127.0.0.1. Only loopback
+// addresses are accepted: a gateway whose tokens anybody may add has no
+// business on a network.
+func WithAddr(addr string) Option {
+	return func(c *config) { c.addr = addr }
+}
+
+// WithoutRequestLog keeps no requests but those that the journal names, for
+// runs of millions: [Gateway.Requests] is empty then. A request that is kept,
+// and one in the journal, takes about two kilobytes.
+func WithoutRequestLog() Option {
+	return func(c *config) { c.noRequestLog = true }
+}
+
+// WithClock starts the gateway with this clock, see [Gateway.SetClock].
+func WithClock(now func() time.Time) Option {
+	return func(c *config) { c.now = now }
+}
+
+// WithSeed makes the generated ids the same in every run, as long as the
+// things they name are created in the same order.
+func WithSeed(seed uint64) Option {
+	return func(c *config) { c.seed = seed }
+}
+
+// WithRegion sets the region of the gateway, cn-north-4 unless told otherwise:
+// the catalog of a token says it, and the project of the first instance is
+// named like it.
+func WithRegion(region string) Option {
+	return func(c *config) { c.region = region }
+}
+
+// WithInstanceIDs sets the ids of the first instance.
+func WithInstanceIDs(projectID, instanceID string) Option {
+	return func(c *config) { c.projectID, c.instanceID = projectID, instanceID }
+}
+
+// clock is the gateway's own time. Publications, tokens and signatures go by
+// it; the waits of faults go by package time.
+type clock struct {
+	source atomic.Pointer[func() time.Time]
+	skew   atomic.Int64
+}
+
+func (c *clock) set(now func() time.Time) {
+	if now == nil {
+		now = time.Now
+	}
+	c.source.Store(&now)
+}
+
+// now has no monotonic reading, so that times compare and print alike
+// wherever they went in between.
+func (c *clock) now() time.Time {
+	return (*c.source.Load())().UTC().Round(0)
+}
+
+// date is the value of the Date header.
+func (c *clock) date() string {
+	return c.now().Add(time.Duration(c.skew.Load())).Format(http.TimeFormat)
+}
+
+// SetClock replaces the clock of the gateway; nil restores the system's. The
+// function is called from several goroutines and must not call the gateway.
+func (g *Gateway) SetClock(now func() time.Time) { g.clock.set(now) }
+
+// SetDateSkew moves the Date header of every answer by d against the clock
+// that publications are stamped with, as between a load balancer and the
+// service behind it.
+func (g *Gateway) SetDateSkew(d time.Duration) { g.clock.skew.Store(int64(d)) }

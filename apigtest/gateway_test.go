@@ -3,11 +3,14 @@ package apigtest_test
 import (
 	"crypto/tls"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,11 +33,7 @@ type fixture struct {
 func start(t testing.TB, opts ...apigtest.Option) *fixture {
 	t.Helper()
 	g := apigtest.NewGateway(opts...)
-	transport := &http.Transport{}
-	if pool := g.CertPool(); pool != nil {
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
-		transport.ForceAttemptHTTP2 = true
-	}
+	transport := g.Transport()
 	t.Cleanup(g.Close)
 	t.Cleanup(transport.CloseIdleConnections)
 	return &fixture{Gateway: g, t: t, client: &http.Client{Transport: transport}, api: g.AddAPI("orders")}
@@ -198,6 +197,10 @@ func TestRequestsAreRecordedAsReceived(t *testing.T) {
 }
 
 func TestOps(t *testing.T) {
+	all := apigtest.Ops()
+	assert.Len(t, all, 19)
+	assert.Equal(t, apigtest.OpAction, all[0])
+	assert.Equal(t, apigtest.OpUnknown, all[len(all)-1])
 	for _, test := range []struct {
 		method, path string
 		want         apigtest.Op
@@ -211,7 +214,9 @@ func TestOps(t *testing.T) {
 		{"GET", "/apis/runtime/a", apigtest.OpRuntime},
 		{"GET", "/envs", apigtest.OpEnvironments},
 		{"POST", "/envs", apigtest.OpCreateEnvironment},
+		{"DELETE", "/envs/e", apigtest.OpDeleteEnvironment},
 		{"GET", "/apis", apigtest.OpAPIs},
+		{"GET", "/apis/a", apigtest.OpAPI},
 		{"GET", "/apis/", apigtest.OpUnknown},
 		{"GET", "/apis/publish/", apigtest.OpUnknown},
 		{"PATCH", "/apis", apigtest.OpUnknown},
@@ -234,9 +239,9 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 
 	res := f.call("PUT", "/apis/action", "{}")
 	res.refused(405, "APIGW.0101", "PUT")
-	assert.Equal(t, "POST", res.header.Get("Allow"))
+	assert.Equal(t, "POST, GET", res.header.Get("Allow"), "GET would be of an API called action")
 	assert.Equal(t, "GET, DELETE", f.call("POST", "/apis/versions/v", "{}").header.Get("Allow"))
-	f.call("GET", f.URL()+"/v3/auth/tokens", "").refused(405, "APIGW.0101", "GET")
+	f.call("PUT", f.URL()+"/v3/auth/tokens", "").refused(405, "APIGW.0101", "PUT")
 }
 
 func TestInstances(t *testing.T) {
@@ -278,7 +283,7 @@ func TestSeededIDsAreTheSameInEveryRun(t *testing.T) {
 		assert.Regexp(t, "^[0-9a-f]{32}$", id)
 	}
 	assert.Equal(t, first, run(3), "the number of requests must not matter")
-	assert.NotEqual(t, first, []string{start(t, apigtest.WithSeed(43)).Token()})
+	assert.NotEqual(t, first[0], start(t, apigtest.WithSeed(43)).Token(), "another seed")
 	assert.NotEqual(t, start(t).Token(), start(t).Token(), "unseeded")
 }
 
@@ -373,6 +378,91 @@ func TestHandlerBehindAnotherServer(t *testing.T) {
 	assert.Len(t, f.Journal(), 1)
 }
 
+func TestMoreBesideTheGateway(t *testing.T) {
+	f := start(t, apigtest.WithoutNetwork(), apigtest.WithHandler(func(g *apigtest.Gateway, own http.Handler) http.Handler {
+		mux := http.NewServeMux()
+		mux.Handle("/", own)
+		mux.HandleFunc("GET /changes", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, len(g.Journal())) })
+		return mux
+	}))
+	f.publish("")
+	assert.Equal(t, "1", f.call("GET", f.URL()+"/changes", "").body)
+	assert.Len(t, f.Requests(), 1, "of the gateway itself")
+}
+
+// Close must not wait for a client of another server that never ends its body,
+// or never reads its answer.
+func TestCloseBehindAnotherServer(t *testing.T) {
+	for name, server := range map[string]func(http.Handler) *httptest.Server{
+		"HTTP/1.1": httptest.NewServer,
+		"HTTP/2": func(h http.Handler) *httptest.Server {
+			s := httptest.NewUnstartedServer(h)
+			s.EnableHTTP2 = true
+			s.StartTLS()
+			return s
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t)
+			begun := make(chan struct{}, 2)
+			s := server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				begun <- struct{}{}
+				f.Handler().ServeHTTP(w, r)
+			}))
+			client := s.Client()
+			r := f.action("online", f.api, release, "")
+			body, rest := io.Pipe()
+			r.URL, _ = r.URL.Parse(s.URL + r.URL.Path)
+			r.Body, r.ContentLength = body, 1000
+			failed := make(chan error)
+			go func() {
+				res, err := client.Do(r)
+				if err == nil {
+					res.Body.Close()
+					err = errors.New(res.Status)
+				}
+				failed <- err
+			}()
+			_, err := rest.Write([]byte("{"))
+			require.NoError(t, err)
+			<-begun
+
+			f.Inject(apigtest.Answer(200, strings.Repeat("x", 64<<20)))
+			unread := f.request("GET", "/envs", "")
+			unread.URL, _ = unread.URL.Parse(s.URL + unread.URL.Path)
+			res, err := client.Do(unread)
+			require.NoError(t, err)
+
+			f.Close()
+			_, err = io.ReadAll(res.Body)
+			assert.Error(t, err)
+			res.Body.Close()
+			s.Close() // waits for its requests, whose bodies have not ended
+			rest.CloseWithError(io.ErrUnexpectedEOF)
+			assert.Error(t, <-failed)
+			assert.Len(t, f.Requests(), 1)
+			assert.Empty(t, f.Journal())
+		})
+	}
+}
+
+// A writer of another kind that has no deadlines: Close returns all the same.
+func TestCloseDuringABodyThatCannotBeBrokenOff(t *testing.T) {
+	f := start(t)
+	body, rest := io.Pipe()
+	ended := make(chan any)
+	go func() {
+		defer func() { ended <- recover() }()
+		f.Handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", body))
+	}()
+	_, err := rest.Write([]byte("{"))
+	require.NoError(t, err)
+	f.Close()
+	require.NoError(t, rest.Close())
+	assert.Equal(t, http.ErrAbortHandler, <-ended)
+	assert.Empty(t, f.Requests(), "it came too late")
+}
+
 func TestAddr(t *testing.T) {
 	g := apigtest.NewGateway(apigtest.WithAddr("localhost:0"))
 	defer g.Close()
@@ -381,9 +471,20 @@ func TestAddr(t *testing.T) {
 	assert.PanicsWithValue(t, "apigtest: 0.0.0.0:0 is not a loopback address", func() {
 		apigtest.NewGateway(apigtest.WithAddr("0.0.0.0:0"))
 	})
-	assert.Panics(t, func() { apigtest.NewGateway(apigtest.WithAddr("nonsense")) })
 	taken := strings.TrimPrefix(g.URL(), "http://")
-	assert.Panics(t, func() { apigtest.NewGateway(apigtest.WithAddr(taken)) })
+	for addr, text := range map[string]string{
+		"10.0.0.1:80":     "apigtest: 10.0.0.1:80 is not a loopback address",
+		"127.0.0.1":       "apigtest: address 127.0.0.1: missing port in address",
+		"127.0.0.1:99999": "apigtest: listen tcp: address 99999: invalid port",
+		taken:             "apigtest: listen tcp " + taken + ": bind: address already in use",
+	} {
+		g, err := apigtest.Start(apigtest.WithAddr(addr))
+		assert.EqualError(t, err, text)
+		assert.Nil(t, g)
+		assert.PanicsWithValue(t, text, func() { apigtest.NewGateway(apigtest.WithAddr(addr)) })
+	}
+	_, err := apigtest.Start(apigtest.WithAddr(taken))
+	assert.ErrorIs(t, err, syscall.EADDRINUSE)
 }
 
 func TestRequestThatBreaksOffIsNotRecorded(t *testing.T) {

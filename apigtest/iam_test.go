@@ -3,6 +3,7 @@ package apigtest_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -59,7 +60,6 @@ func TestTokenOfAPassword(t *testing.T) {
 	domain := map[string]any{"id": user.DomainID, "name": "acme"}
 	assert.Equal(t, map[string]any{"id": user.ID, "name": "dora", "domain": domain}, issued["user"])
 	assert.Equal(t, map[string]any{"id": "p1", "name": "cn-north-4", "domain": domain}, issued["project"])
-	assert.NotEmpty(t, issued["catalog"])
 	assert.NotEmpty(t, res.header.Get("X-Iam-Trace-Id"))
 	assert.Equal(t, apigtest.OpToken, f.Requests()[0].Op)
 
@@ -162,7 +162,7 @@ func TestScope(t *testing.T) {
 		res := f.token("", strings.Replace(password, `{"project":{"name":"cn-north-4"}}`, scope, 1))
 		res.unissued(status, "scope")
 	}
-	for _, scope := range []string{`{}`, `{"domain":{"name":"acme"}}`} {
+	for _, scope := range []string{`{}`, `"unscoped"`, `{"domain":{"name":"acme"}}`} {
 		res := f.token("", strings.Replace(password, `{"project":{"name":"cn-north-4"}}`, scope, 1))
 		require.Equal(t, 201, res.status, scope)
 		assert.NotContains(t, res.json()["token"], "project")
@@ -217,6 +217,9 @@ func TestTokenRequestIsStrict(t *testing.T) {
 		"wrong case":        strings.Replace(password, `"methods"`, `"Methods"`, 1),
 		"wrong case, inner": strings.Replace(password, `"domain"`, `"Domain"`, 1),
 		"wrong type":        strings.Replace(password, `["password"]`, `"password"`, 1),
+		"wrong type, scope": strings.Replace(password, `{"name":"cn-north-4"}`, `7`, 1),
+		"unknown, scope":    strings.Replace(password, `{"name":"cn-north-4"}`, `{"names":"cn-north-4"}`, 1),
+		"another scope":     strings.Replace(password, `{"project":{"name":"cn-north-4"}}`, `"system"`, 1),
 		"no method":         strings.Replace(password, `["password"]`, `[]`, 1),
 		"unknown method":    strings.Replace(password, `["password"]`, `["totp"]`, 1),
 		"two methods":       strings.Replace(password, `["password"]`, `["password","totp"]`, 1),
@@ -227,6 +230,7 @@ func TestTokenRequestIsStrict(t *testing.T) {
 			res := f.do(r)
 			res.t = t
 			res.unissued(400, "invalid")
+			assert.NotRegexp(t, `json:|Go |struct|tokenRequest|apigtest|\[\]`, res.body, "in words of JSON")
 		})
 	}
 	r := f.request("POST", f.URL()+"/v3/auth/tokens", password)
@@ -237,4 +241,199 @@ func TestTokenRequestIsStrict(t *testing.T) {
 	r = f.request("POST", f.URL()+"/v3/auth/tokens", password)
 	r.Header.Set("Content-Type", "application/json;charset=utf8") // as documented
 	assert.Equal(t, 201, f.do(r).status)
+}
+
+// get asks IAM for something, with a token or without one.
+func (f *fixture) get(path, token string, headers ...string) result {
+	f.t.Helper()
+	r := f.request("GET", f.URL()+path, "")
+	r.Header.Del("X-Auth-Token")
+	if token != "" {
+		r.Header.Set("X-Auth-Token", token)
+	}
+	for n := 0; n < len(headers); n += 2 {
+		r.Header.Set(headers[n], headers[n+1])
+	}
+	return f.do(r)
+}
+
+func tokenBody(method, scope string) string {
+	return `{"auth":{"identity":{"methods":["token"],"token":{"id":"` + method + `"}}` + scope + `}}`
+}
+
+func TestCatalog(t *testing.T) {
+	f, _ := iamFixture(t, apigtest.WithRegion("eu-west-101"), apigtest.WithSeed(1))
+	project := strings.Replace(password, "cn-north-4", "eu-west-101", 1)
+	res := f.token("", project)
+	require.Equal(t, 201, res.status, res.body)
+	catalog := res.json()["token"].(map[string]any)["catalog"].([]any)
+	require.Len(t, catalog, 2)
+	urls := map[string]string{"apig": f.URL(), "identity": f.URL() + "/v3"}
+	for _, entry := range catalog {
+		entry := entry.(map[string]any)
+		kind := entry["type"].(string)
+		assert.Equal(t, kind, entry["name"])
+		endpoints := entry["endpoints"].([]any)
+		require.Len(t, endpoints, 1)
+		assert.Equal(t, map[string]any{"id": entry["id"], "interface": "public", "region": "eu-west-101",
+			"region_id": "eu-west-101", "url": urls[kind]}, endpoints[0])
+		delete(urls, kind)
+	}
+	assert.Empty(t, urls)
+
+	token := res.header.Get("X-Subject-Token")
+	res = f.get("/v3/auth/catalog", token)
+	require.Equal(t, 200, res.status, res.body)
+	assert.Equal(t, catalog, res.json()["catalog"])
+	assert.Equal(t, catalog, f.get("/v3/auth/catalog", f.Token()).json()["catalog"])
+	f.get("/v3/auth/catalog", "").unissued(401, "authentication")
+
+	unscoped := f.token("", strings.Replace(project, `,"scope":{"project":{"name":"eu-west-101"}}`, "", 1))
+	require.Equal(t, 201, unscoped.status)
+	assert.NotContains(t, unscoped.json()["token"], "catalog")
+	f.get("/v3/auth/catalog", unscoped.header.Get("X-Subject-Token")).unissued(403, "not for a project")
+	domain := strings.Replace(project, `"project":{"name":"eu-west-101"}`, `"domain":{"name":"acme"}`, 1)
+	assert.Contains(t, f.token("", domain).json()["token"], "catalog")
+}
+
+func TestTokenOfAToken(t *testing.T) {
+	now := new(atomic.Int64)
+	f, user := iamFixture(t, apigtest.WithClock(func() time.Time { return time.Unix(0, now.Load()).UTC() }))
+	unscoped := f.token("", strings.Replace(password, `{"project":{"name":"cn-north-4"}}`, `"unscoped"`, 1))
+	require.Equal(t, 201, unscoped.status, unscoped.body)
+	now.Add(int64(time.Hour))
+
+	scoped := f.token("", tokenBody(unscoped.header.Get("X-Subject-Token"), `,"scope":{"project":{"name":"cn-north-4"}}`))
+	require.Equal(t, 201, scoped.status, scoped.body)
+	issued := scoped.json()["token"].(map[string]any)
+	assert.Equal(t, []any{"token"}, issued["methods"])
+	assert.Equal(t, user.ID, issued["user"].(map[string]any)["id"])
+	assert.Equal(t, "p1", issued["project"].(map[string]any)["id"])
+	assert.Equal(t, "1970-01-02T00:00:00.000000Z", issued["expires_at"], "as the first one")
+	assert.Equal(t, "1970-01-01T01:00:00.000000Z", issued["issued_at"])
+	token := scoped.header.Get("X-Subject-Token")
+	assert.Equal(t, 200, f.withToken(token).status)
+	now.Add(int64(23 * time.Hour))
+	f.withToken(token).refused(401, "APIG.1001", "expired")
+	f.token("", tokenBody(token, "")).unissued(401, "authentication")
+	f.token("", tokenBody("unknown", "")).unissued(401, "authentication")
+
+	// One that was added, and so has no owner of its own.
+	again := f.token("", tokenBody(f.Token(), `,"scope":{"project":{"id":"p1"}}`))
+	require.Equal(t, 201, again.status, again.body)
+	assert.Equal(t, user.ID, again.json()["token"].(map[string]any)["user"].(map[string]any)["id"])
+	assert.Equal(t, "1970-01-03T00:00:00.000000Z", again.json()["token"].(map[string]any)["expires_at"])
+}
+
+func TestValidationOfATokenByIAM(t *testing.T) {
+	f, user := iamFixture(t)
+	made := f.token("", password)
+	token := made.header.Get("X-Subject-Token")
+	validate := func(subject string, query string) result {
+		return f.get("/v3/auth/tokens"+query, f.Token(), "X-Subject-Token", subject)
+	}
+	res := validate(token, "")
+	require.Equal(t, 200, res.status, res.body)
+	assert.Equal(t, token, res.header.Get("X-Subject-Token"))
+	assert.Equal(t, made.json(), res.json(), "as it was issued")
+	assert.NotContains(t, validate(token, "?nocatalog=1").json()["token"], "catalog")
+	assert.Equal(t, 200, f.get("/v3/auth/tokens", token, "X-Subject-Token", token).status, "its own")
+
+	added := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	f.AddToken("added", added)
+	shown := validate("added", "").json()["token"].(map[string]any)
+	assert.Equal(t, "2030-01-01T00:00:00.000000Z", shown["expires_at"])
+	assert.Equal(t, user.ID, shown["user"].(map[string]any)["id"])
+	assert.Equal(t, "p1", shown["project"].(map[string]any)["id"])
+	assert.Equal(t, "9999-12-31T00:00:00.000000Z", validate(f.Token(), "").json()["token"].(map[string]any)["expires_at"])
+
+	f.RevokeToken(token)
+	validate(token, "").unissued(404, "could not be found")
+	f.get("/v3/auth/tokens", f.Token()).unissued(400, "X-Subject-Token")
+	f.get("/v3/auth/tokens", "wrong", "X-Subject-Token", f.Token()).unissued(401, "authentication")
+
+	g := start(t) // without users
+	res = g.get("/v3/auth/tokens", g.Token(), "X-Subject-Token", g.Token())
+	assert.Equal(t, "apigtest", res.json()["token"].(map[string]any)["user"].(map[string]any)["name"])
+}
+
+func TestProjects(t *testing.T) {
+	f, user := iamFixture(t)
+	f.SetProjectName("p9", "eu-de")
+	token := f.token("", password).header.Get("X-Subject-Token")
+	names := func(path string) (names []string) {
+		res := f.get(path, token)
+		require.Equal(t, 200, res.status, res.body)
+		for _, p := range res.json()["projects"].([]any) {
+			names = append(names, p.(map[string]any)["name"].(string))
+		}
+		return names
+	}
+	assert.Equal(t, []string{"cn-north-4", "eu-de"}, names("/v3/projects"))
+	assert.Equal(t, []string{"cn-north-4", "eu-de"}, names("/v3/auth/projects"))
+	assert.Equal(t, []string{"eu-de"}, names("/v3/projects?name=eu-de"))
+	assert.Equal(t, []string{"eu-de"}, names("/v3/projects?enabled=true&name=eu-de&domain_id="+user.DomainID))
+	for _, query := range []string{"name=eu", "enabled=false", "is_domain=true", "domain_id=other"} {
+		assert.Empty(t, names("/v3/projects?"+query))
+	}
+	assert.Equal(t, map[string]any{"id": "p9", "name": "eu-de", "domain_id": user.DomainID, "parent_id": user.DomainID,
+		"enabled": true, "is_domain": false, "description": "", "links": map[string]any{"self": f.URL() + "/v3/projects/p9"}},
+		f.get("/v3/projects", token).json()["projects"].([]any)[1])
+	assert.Equal(t, map[string]any{"self": f.URL() + "/v3/projects", "previous": nil, "next": nil},
+		f.get("/v3/projects", token).json()["links"])
+	f.get("/v3/projects", "").unissued(401, "authentication")
+
+	domains := f.get("/v3/auth/domains", token).json()["domains"].([]any)
+	require.Len(t, domains, 1)
+	assert.Equal(t, user.DomainID, domains[0].(map[string]any)["id"])
+	assert.Equal(t, "acme", domains[0].(map[string]any)["name"])
+	f.get("/v3/auth/domains", "wrong").unissued(401, "authentication")
+}
+
+func TestIdentityVersion(t *testing.T) {
+	f := start(t)
+	for _, path := range []string{"/v3", "/v3/"} {
+		res := f.get(path, "")
+		require.Equal(t, 200, res.status)
+		version := res.json()["version"].(map[string]any)
+		assert.Regexp(t, `^v3\.`, version["id"])
+		assert.Equal(t, "stable", version["status"])
+		assert.Equal(t, []any{map[string]any{"rel": "self", "href": f.URL() + "/v3/"}}, version["links"])
+	}
+	var ops []apigtest.Op
+	for _, path := range []string{"/v3/auth/tokens", "/v3/auth/catalog", "/v3/auth/projects", "/v3/projects", "/v3/auth/domains"} {
+		f.get(path, f.Token())
+	}
+	for _, r := range f.Requests() {
+		ops = append(ops, r.Op)
+	}
+	assert.Equal(t, []apigtest.Op{apigtest.OpIdentityVersion, apigtest.OpIdentityVersion, apigtest.OpValidateToken,
+		apigtest.OpCatalog, apigtest.OpProjects, apigtest.OpProjects, apigtest.OpDomains}, ops)
+}
+
+// Behind another server the addresses in an answer are that server's.
+func TestAddressesBehindAnotherServer(t *testing.T) {
+	f, _ := iamFixture(t)
+	for scheme, start := range map[string]func(http.Handler) *httptest.Server{
+		"http": httptest.NewServer, "https": httptest.NewTLSServer,
+	} {
+		server := start(f.Handler())
+		t.Cleanup(server.Close)
+		f.client = server.Client()
+		res := f.do(f.request("GET", server.URL+"/v3/auth/catalog", ""))
+		require.Equal(t, 200, res.status)
+		assert.True(t, strings.HasPrefix(server.URL, scheme+":"))
+		assert.Contains(t, res.body, `"url":"`+server.URL+`/v3"`)
+		assert.NotContains(t, res.body, f.URL())
+	}
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodGet, "https://iam.example.com/v3", nil)
+	r.TLS = nil
+	r.Header.Set("X-Forwarded-Proto", "https")
+	f.Handler().ServeHTTP(w, r)
+	assert.Contains(t, w.Body.String(), "https://iam.example.com/v3/")
+	r.Host = ""
+	w = httptest.NewRecorder()
+	f.Handler().ServeHTTP(w, r)
+	assert.Contains(t, w.Body.String(), f.URL()+"/v3/")
 }

@@ -1,8 +1,12 @@
 package apigtest
 
 import (
+	"maps"
 	"math/rand/v2"
+	"net/http"
+	"slices"
 	"sync"
+	"time"
 )
 
 // faults are those that wait for their requests.
@@ -24,11 +28,11 @@ func (q *faults) next(r *Request) *Fault {
 	for n, f := range q.queue {
 		switch {
 		case !f.matches(r):
-		case f.Skip > 0:
-			f.Skip--
+		case f.skip > 0:
+			f.skip--
 		default:
 			q.struck++
-			if f.Times--; f.Times == 0 {
+			if f.times--; f.times == 0 {
 				q.queue = append(q.queue[:n:n], q.queue[n+1:]...)
 			}
 			return f
@@ -50,8 +54,8 @@ func (g *Gateway) Inject(faults ...Fault) {
 	g.faults.mu.Lock()
 	defer g.faults.mu.Unlock()
 	for _, f := range faults {
-		if f.Times == 0 {
-			f.Times = 1
+		if f.times == 0 {
+			f.times = 1
 		}
 		g.faults.queue = append(g.faults.queue, &f)
 	}
@@ -61,7 +65,7 @@ func (g *Gateway) Inject(faults ...Fault) {
 // fault has struck; nil means none, and a nil source ends it. It is asked about
 // one request at a time, so that it may hold a random number generator, and
 // must neither inject faults itself nor ask about them. Which requests a fault
-// is for (Op, Match, Times, Skip) is up to the source.
+// is for (Op, Match, Times and Skip) is up to the source.
 func (g *Gateway) InjectFunc(source func(*Request) *Fault) {
 	g.faults.mu.Lock()
 	defer g.faults.mu.Unlock()
@@ -108,3 +112,59 @@ func Mix(seed uint64, rate float64, faults ...Fault) func(*Request) *Fault {
 		return fit[int(pick*float64(len(fit)))]
 	}
 }
+
+// faultsByName are those that a program can be told by name.
+var faultsByName = map[string]func() Fault{
+	"apply-then-502":   func() Fault { return ApplyThenAnswer(http.StatusBadGateway, badGateway) },
+	"apply-then-504":   func() Fault { return ApplyThenAnswer(http.StatusGatewayTimeout, gatewayTimeout) },
+	"apply-then-busy":  func() Fault { return applied(Busy()) },
+	"apply-then-close": ApplyThenClose,
+	"apply-then-error": func() Fault { return applied(SystemError()) },
+	"apply-then-hang":  func() Fault { return applied(Hang()) },
+	"apply-then-reset": func() Fault { return Fault{Apply: ApplyFirst, End: EndReset} },
+	"busy":             Busy,
+	"close":            CloseBefore,
+	"close-then-apply": func() Fault { return CloseThenApply(time.Second) },
+	"cut":              func() Fault { return Cut(0) },
+	"drop":             Drop,
+	"error-400":        BadRequest,
+	"error-401":        Unauthorized,
+	"error-403":        Forbidden,
+	"error-404":        NotFound,
+	"error-409":        Conflict,
+	"error-500":        SystemError,
+	"error-502":        func() Fault { return Answer(http.StatusBadGateway, badGateway) },
+	"error-503":        func() Fault { return Answer(http.StatusServiceUnavailable, "") },
+	"error-504":        func() Fault { return Answer(http.StatusGatewayTimeout, gatewayTimeout) },
+	"expire-token":     ExpireToken,
+	"hang":             Hang,
+	"refuse-token":     RefuseToken,
+	"reset":            func() Fault { return Fault{End: EndReset} },
+	"slow":             func() Fault { return Slow(time.Second) },
+	"throttle":         func() Fault { return Throttle("") },
+	"throttle-service": func() Fault {
+		return Answer(http.StatusInternalServerError, `{"error_code":"APIG.9008","error_msg":"Too many requests. Try again later."}`)
+	},
+}
+
+// What a load balancer says of a gateway that does not answer it.
+const (
+	badGateway     = "<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>"
+	gatewayTimeout = "<html><head><title>504 Gateway Time-out</title></head><body>504 Gateway Time-out</body></html>"
+)
+
+func applied(f Fault) Fault { f.Apply = ApplyFirst; return f }
+
+// NamedFault is the fault of that name, to be aimed as any other, for programs
+// whose users choose one. Where a fault takes a time it is a second, which
+// Delayed and After change.
+func NamedFault(name string) (Fault, bool) {
+	made, ok := faultsByName[name]
+	if !ok {
+		return Fault{}, false
+	}
+	return made(), true
+}
+
+// FaultNames are the names that NamedFault knows, sorted.
+func FaultNames() []string { return slices.Sorted(maps.Keys(faultsByName)) }

@@ -1,8 +1,12 @@
 package apigtest
 
 import (
+	"encoding/binary"
+	"encoding/hex"
+	"math/rand/v2"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -123,9 +127,7 @@ func (i *Instance) RemoveAPI(id string) {
 		return
 	}
 	for _, p := range a.publications {
-		for _, v := range p.versions {
-			delete(i.versions, v.id)
-		}
+		i.forget(p)
 	}
 	delete(i.apisByID, id)
 	i.apis = slices.DeleteFunc(i.apis, func(o *api) bool { return o == a })
@@ -157,6 +159,24 @@ func (i *Instance) addEnvironment(id, name, remark string) *environment {
 	return e
 }
 
+func (i *Instance) removeEnvironment(e *environment) {
+	for _, a := range i.apis {
+		if p := a.publications[e.id]; p != nil {
+			i.forget(p)
+		}
+	}
+	delete(i.envsByID, e.id)
+	i.environments = slices.DeleteFunc(i.environments, func(o *environment) bool { return o == e })
+}
+
+// forget drops a publication with its versions.
+func (i *Instance) forget(p *publication) {
+	for _, v := range p.versions {
+		delete(i.versions, v.id)
+	}
+	delete(p.api.publications, p.env.id)
+}
+
 func (i *Instance) group(id string) *group {
 	for _, in := range i.groups {
 		if in.id == id {
@@ -186,5 +206,30 @@ func (i *Instance) environment(id string) (*environment, error) {
 	if e := i.envsByID[id]; e != nil {
 		return e, nil
 	}
-	return nil, refuse(http.StatusNotFound, "APIG.3003", "The environment does not exist,id:%s", id)
+	return nil, refuse(http.StatusNotFound, "APIG.3003", "Environment %s does not exist", id)
+}
+
+// ids makes identifiers in the form of the service: 32 hexadecimal digits.
+type ids struct {
+	mu  sync.Mutex
+	rng *rand.Rand
+}
+
+// Each kind of identifier has a stream of its own: otherwise the number of
+// requests would decide which id the next version gets.
+const (
+	resourceIDs = iota
+	requestIDs
+	tokenIDs
+)
+
+func newIDs(seed, stream uint64) *ids {
+	return &ids{rng: rand.New(rand.NewPCG(seed, stream))}
+}
+
+func (s *ids) next() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 16), s.rng.Uint64())
+	return hex.EncodeToString(binary.BigEndian.AppendUint64(b, s.rng.Uint64()))
 }

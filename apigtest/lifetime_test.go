@@ -3,6 +3,7 @@ package apigtest_test
 import (
 	"fmt"
 	"net"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync"
@@ -78,7 +79,7 @@ func TestCloseLeavesNothingRunning(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for _, opts := range [][]apigtest.Option{nil, {apigtest.WithTLS()}} {
 		f := start(t, opts...)
-		f.Inject(apigtest.Hang().For(3), apigtest.CloseThenApply(time.Hour).For(3), apigtest.Slow(time.Hour).For(3))
+		f.Inject(apigtest.Hang().Times(3), apigtest.CloseThenApply(time.Hour).Times(3), apigtest.Slow(time.Hour).Times(3))
 		var wg sync.WaitGroup
 		for range 12 {
 			r := f.action("online", f.api, release, "")
@@ -160,5 +161,35 @@ func BenchmarkPublish(b *testing.B) {
 		if res, err := f.send(f.action("online", f.api, release, "")); err != nil || res.status != 201 {
 			b.Fatal(res.status, err)
 		}
+	}
+}
+
+// BenchmarkHandler has no connection at all, as a simulation that sends
+// millions of requests.
+func BenchmarkHandler(b *testing.B) {
+	for name, many := range map[string]int{"publish": 1, "history": 1, "group of 500": 500} {
+		b.Run(name, func(b *testing.B) {
+			f := start(b, apigtest.WithoutRequestLog())
+			group := f.AddGroup("shop")
+			for range many {
+				f.AddAPIIn(group, "a")
+			}
+			_, _ = f.Publish(f.api, release, "")
+			handler := f.Handler()
+			b.ReportAllocs()
+			for b.Loop() {
+				r := f.request("GET", "/apis/publish/"+f.api+"?env_id="+release+"&limit=500", "")
+				switch name {
+				case "publish":
+					r = f.action("online", f.api, release, "")
+				case "group of 500":
+					r = f.request("GET", "/apis?limit=500&group_id="+group, "")
+				}
+				w := httptest.NewRecorder()
+				if handler.ServeHTTP(w, r); w.Code > 201 {
+					b.Fatal(w.Body)
+				}
+			}
+		})
 	}
 }

@@ -2,8 +2,8 @@ package apigtest
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -25,13 +25,13 @@ func (i *Instance) serveEnvironments(r *Request) (answer, error) {
 	if err := checkQuery(r, "name", "offset", "limit"); err != nil {
 		return answer{}, err
 	}
-	rows := []environmentRow{}
+	var found []*environment
 	for _, e := range i.environments {
 		if strings.Contains(e.name, r.Query.Get("name")) {
-			rows = append(rows, e.row())
+			found = append(found, e)
 		}
 	}
-	return page(r, "envs", rows)
+	return page(r, "envs", found, (*environment).row)
 }
 
 // serveCreateEnvironment adds one.
@@ -58,6 +58,26 @@ func (i *Instance) serveCreateEnvironment(r *Request) (answer, error) {
 	return reply(http.StatusCreated, e.row())
 }
 
+// serveDeleteEnvironment removes one in which nothing is published, with what
+// it has kept. That RELEASE cannot be deleted is a guess.
+func (i *Instance) serveDeleteEnvironment(r *Request) (answer, error) {
+	if err := checkQuery(r); err != nil {
+		return answer{}, err
+	}
+	e, err := i.environment(r.target)
+	if err != nil {
+		return answer{}, err
+	}
+	if e.id == releaseID {
+		return answer{}, refuse(http.StatusForbidden, "APIG.1103", "No permissions to perform operations on this environment")
+	}
+	if slices.ContainsFunc(i.apis, func(a *api) bool { return a.publishedIn(e.id) }) {
+		return answer{}, refuse(http.StatusForbidden, "APIG.3418", "The environment contains published APIs")
+	}
+	i.removeEnvironment(e)
+	return answer{status: http.StatusNoContent}, nil
+}
+
 // serveAPIs lists APIs in the order of their creation.
 func (i *Instance) serveAPIs(r *Request) (answer, error) {
 	err := checkQuery(r, "id", "name", "group_id", "req_protocol", "req_method", "req_uri", "auth_type",
@@ -68,40 +88,68 @@ func (i *Instance) serveAPIs(r *Request) (answer, error) {
 	if _, err := number(r, "type", 1); err != nil {
 		return answer{}, err
 	}
-	precise := strings.Split(r.Query.Get("precise_search"), ",")
-	rows := []definition{}
+	var found []*api
 	for _, a := range i.apis {
-		d := a.definition()
-		if d.matches(r, precise) && a.publishedIn(r.Query.Get("env_id")) {
-			a.listPublications(&d)
-			rows = append(rows, d)
+		if a.matches(r.Query) {
+			found = append(found, a)
 		}
 	}
-	return page(r, "apis", rows)
+	return page(r, "apis", found, (*api).row)
+}
+
+// serveAPI shows one API, as a list would.
+func (i *Instance) serveAPI(r *Request) (answer, error) {
+	if err := checkQuery(r); err != nil {
+		return answer{}, err
+	}
+	a, err := i.api(r.target)
+	if err != nil {
+		return answer{}, err
+	}
+	return reply(http.StatusOK, a.row())
+}
+
+// row is the definition together with where the API is published.
+func (a *api) row() definition {
+	d := a.definition()
+	a.listPublications(&d)
+	return d
 }
 
 // matches applies the filters of a list. Names and URIs match in part, unless
 // precise_search says otherwise.
-func (d definition) matches(r *Request, precise []string) bool {
-	equal := map[string]string{
-		"id":               d.ID,
-		"group_id":         d.GroupID,
-		"req_protocol":     d.ReqProtocol,
-		"req_method":       d.ReqMethod,
-		"auth_type":        d.AuthType,
-		"type":             strconv.Itoa(d.Type),
-		"tags":             "#no_tags#", // APIs here have no tags
-		"vpc_channel_name": "",          // and no channels
+func (a *api) matches(query url.Values) bool {
+	precise := strings.Split(query.Get("precise_search"), ",")
+	similar := func(name, value, want string) bool {
+		return value == want || strings.Contains(value, want) && !slices.Contains(precise, name)
 	}
-	for name, value := range equal {
-		if want := r.Query.Get(name); want != "" && want != value {
-			return false
+	for name, values := range query {
+		ok, want := true, values[0]
+		switch name {
+		case "id":
+			ok = want == a.id
+		case "name":
+			ok = similar(name, a.name, want)
+		case "group_id":
+			ok = want == a.group.id
+		case "env_id":
+			ok = a.publishedIn(want)
+		case "req_protocol":
+			ok = want == apiProtocol
+		case "req_method":
+			ok = want == apiMethod
+		case "req_uri":
+			ok = similar(name, a.uri(), want)
+		case "auth_type":
+			ok = want == apiAuthType
+		case "type":
+			ok = want == "1"
+		case "tags":
+			ok = want == "#no_tags#" // APIs here have no tags
+		case "vpc_channel_name":
+			ok = false // and no channels
 		}
-	}
-	similar := map[string]string{"name": d.Name, "req_uri": d.ReqURI}
-	for name, value := range similar {
-		want := r.Query.Get(name)
-		if !strings.Contains(value, want) || want != "" && want != value && slices.Contains(precise, name) {
+		if !ok && want != "" {
 			return false
 		}
 	}
@@ -110,7 +158,7 @@ func (d definition) matches(r *Request, precise []string) bool {
 
 func (a *api) publishedIn(envID string) bool {
 	p := a.publications[envID]
-	return envID == "" || p != nil && p.current != nil
+	return p != nil && p.current != nil
 }
 
 // listPublications fills in where the API is published, newest first.
@@ -133,4 +181,73 @@ func (a *api) listPublications(d *definition) {
 	d.RunEnvName = strings.Join(envNames, "|")
 	d.PublishID = strings.Join(ids, "|")
 	d.PublishTime = strings.Join(times, "|")
+}
+
+// definition is an API as the service describes it. The gateway never edits
+// an API, so its published and its current definition are the same.
+type definition struct {
+	ID           string   `json:"id"`
+	Name         string   `json:"name"`
+	Type         int      `json:"type"` // 1: public
+	Version      string   `json:"version"`
+	ReqProtocol  string   `json:"req_protocol"`
+	ReqMethod    string   `json:"req_method"`
+	ReqURI       string   `json:"req_uri"`
+	AuthType     string   `json:"auth_type"`
+	MatchMode    string   `json:"match_mode"`
+	BackendType  string   `json:"backend_type"`
+	GroupID      string   `json:"group_id"`
+	GroupName    string   `json:"group_name"`
+	Status       int      `json:"status"` // 1: valid
+	RegisterTime string   `json:"register_time"`
+	UpdateTime   string   `json:"update_time"`
+	SLDomain     string   `json:"sl_domain,omitempty"`
+	SLDomains    []string `json:"sl_domains,omitempty"`
+
+	// In a list: for all environments where the API is published, joined with
+	// "|", in the same order.
+	RunEnvID    string `json:"run_env_id,omitempty"`
+	RunEnvName  string `json:"run_env_name,omitempty"`
+	PublishID   string `json:"publish_id,omitempty"`
+	PublishTime string `json:"publish_time,omitempty"`
+
+	VersionID string `json:"version_id,omitempty"`
+}
+
+// What all APIs here have in common.
+const (
+	apiProtocol = "HTTPS"
+	apiMethod   = "GET"
+	apiAuthType = "NONE"
+)
+
+func (a *api) uri() string { return "/" + a.name }
+
+func (a *api) definition() definition {
+	registered := a.registered.Format(time.RFC3339)
+	return definition{
+		ID:           a.id,
+		Name:         a.name,
+		Type:         1,
+		Version:      "V0.0.1",
+		ReqProtocol:  apiProtocol,
+		ReqMethod:    apiMethod,
+		ReqURI:       a.uri(),
+		AuthType:     apiAuthType,
+		MatchMode:    "NORMAL",
+		BackendType:  "MOCK",
+		GroupID:      a.group.id,
+		GroupName:    a.group.name,
+		Status:       1,
+		RegisterTime: registered,
+		UpdateTime:   registered,
+	}
+}
+
+func (v *version) definition() definition {
+	d := v.api.definition()
+	d.RunEnvID, d.RunEnvName = v.env.id, v.env.name
+	d.SLDomain = d.GroupID + ".apic.example.com"
+	d.SLDomains = []string{d.SLDomain}
+	return d
 }

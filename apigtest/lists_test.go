@@ -107,3 +107,37 @@ func TestAPIs(t *testing.T) {
 	f.call("GET", "/apis?type=public", "").refused(400, "APIG.2012", "parameterName:type")
 	f.call("GET", "/apis?name=%FF", "").refused(400, "APIG.2012", "parameterName:name")
 }
+
+func TestOneAPI(t *testing.T) {
+	f := start(t)
+	f.publish("")
+	res := f.call("GET", "/apis/"+f.api, "")
+	require.Equal(t, 200, res.status, res.body)
+	assert.Equal(t, f.call("GET", "/apis?id="+f.api, "").rows("apis")[0], res.json())
+	assert.Equal(t, release, res.json()["run_env_id"])
+	f.call("GET", "/apis/unknown", "").refused(404, "APIG.3002", "API unknown does not exist")
+	f.call("GET", "/apis/"+f.api+"?x=1", "").refused(400, "APIG.2012", "parameterName:x")
+	requests := f.Requests()
+	assert.Equal(t, f.api, requests[len(requests)-1].APIID)
+}
+
+func TestDeleteEnvironment(t *testing.T) {
+	f := start(t)
+	dev := f.AddEnvironment("DEV")
+	v, err := f.Publish(f.api, dev, "")
+	require.NoError(t, err)
+	f.call("DELETE", "/envs/"+dev, "").refused(403, "APIG.3418", "published")
+	f.call("DELETE", "/envs/"+release, "").refused(403, "APIG.1103", "environment")
+	f.call("DELETE", "/envs/unknown", "").refused(404, "APIG.3003", "unknown")
+	f.call("DELETE", "/envs/"+dev+"?x=1", "").refused(400, "APIG.2012", "parameterName:x")
+	require.NoError(t, f.Offline(f.api, dev))
+
+	res := f.call("DELETE", "/envs/"+dev, "")
+	assert.Equal(t, 204, res.status)
+	assert.Empty(t, res.body)
+	assert.Len(t, f.call("GET", "/envs", "").rows("envs"), 1)
+	f.call("GET", "/apis/versions/"+v.ID, "").refused(404, "APIG.3022", v.ID)
+	f.do(f.action("online", f.api, dev, "")).refused(404, "APIG.3003", dev)
+	assert.NotEqual(t, dev, f.AddEnvironment("DEV"), "another one of the same name")
+	assert.Empty(t, f.call("GET", "/apis/publish/"+f.api, "").rows("api_versions"))
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ type Request struct {
 	APIID      string // as in the path, or in the body of an OpAction
 	Conn       string // remote address of the connection
 
+	scheme   string // of the address that the client used
 	project  string
 	target   string // the last segment of the path, where it is an id
 	route    *route // nil: no such path or method
@@ -41,9 +43,9 @@ type Request struct {
 // Request bodies above this are refused, as by the front gateway.
 const maxBody = 12 << 20
 
-// receive reads and records a request. Its error means that the request broke
-// off on its way in; such a one is as good as never sent.
-func (g *Gateway) receive(w http.ResponseWriter, r *http.Request) (*Request, error) {
+// receive reads a request. Its error means that the request broke off on its
+// way in; such a one is as good as never sent.
+func receive(w http.ResponseWriter, r *http.Request) (*Request, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	tooLarge := errors.As(err, new(*http.MaxBytesError))
 	if err != nil && !tooLarge {
@@ -51,7 +53,6 @@ func (g *Gateway) receive(w http.ResponseWriter, r *http.Request) (*Request, err
 	}
 	query, queryErr := url.ParseQuery(r.URL.RawQuery)
 	req := &Request{
-		ID:       g.requestIDs.next(),
 		Method:   r.Method,
 		Path:     r.URL.Path,
 		Host:     r.Host,
@@ -59,12 +60,18 @@ func (g *Gateway) receive(w http.ResponseWriter, r *http.Request) (*Request, err
 		Header:   r.Header,
 		Body:     body,
 		Conn:     r.RemoteAddr,
+		scheme:   "http",
 		queryErr: queryErr,
 		rawSize:  len(r.RequestURI),
 		tooLarge: tooLarge,
 	}
+	if r.TLS != nil {
+		req.scheme = "https"
+	}
+	if forwarded := r.Header.Get("X-Forwarded-Proto"); forwarded == "https" {
+		req.scheme = forwarded // a proxy has ended the TLS
+	}
 	req.classify(r.URL.EscapedPath())
-	g.requests.add(req, &g.clock)
 	return req, nil
 }
 
@@ -96,7 +103,7 @@ func (r *Request) classify(escapedPath string) {
 		break
 	}
 	switch r.Op {
-	case OpHistory, OpSwitch, OpRuntime:
+	case OpHistory, OpSwitch, OpRuntime, OpAPI:
 		r.APIID = r.target
 	case OpAction:
 		var body struct {
@@ -107,28 +114,145 @@ func (r *Request) classify(escapedPath string) {
 	}
 }
 
-// recorder keeps all requests.
+// recorder keeps the requests, or only their number.
 type recorder struct {
-	mu  sync.Mutex
-	all []*Request
+	mu    sync.Mutex
+	none  bool
+	count int
+	all   []*Request
 }
 
 func (l *recorder) add(r *Request, c *clock) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r.Seq = len(l.all) + 1
+	l.count++
+	r.Seq = l.count
 	r.Time = c.now()
-	l.all = append(l.all, r)
+	if !l.none {
+		l.all = append(l.all, r)
+	}
 }
 
 // Requests returns everything received so far, in order. A request is
 // recorded before a fault strikes it and before it is judged.
-func (g *Gateway) Requests() []Request {
+func (g *Gateway) Requests() []Request { return g.RequestsSince(0) }
+
+// RequestsSince returns the requests with a Seq above that. Whoever looks often
+// at a gateway that receives much copies only what is new.
+func (g *Gateway) RequestsSince(seq int) []Request {
 	g.requests.mu.Lock()
 	defer g.requests.mu.Unlock()
-	all := make([]Request, len(g.requests.all))
-	for n, r := range g.requests.all {
-		all[n] = *r
+	var fresh []Request
+	for _, r := range g.requests.all[min(max(seq, 0), len(g.requests.all)):] {
+		fresh = append(fresh, *r)
 	}
-	return all
+	return fresh
+}
+
+// Received is the number of requests so far.
+func (g *Gateway) Received() int {
+	g.requests.mu.Lock()
+	defer g.requests.mu.Unlock()
+	return g.requests.count
+}
+
+// Op is the kind of a request.
+type Op string
+
+// The operations of the gateway. Paths are below
+// /v2/{project_id}/apigw/instances/{instance_id}.
+const (
+	OpAction            Op = "action"             // POST apis/action: publish one API or take it offline
+	OpBatch             Op = "batch"              // POST apis/publish: the same for many
+	OpHistory           Op = "history"            // GET apis/publish/{api_id}
+	OpSwitch            Op = "switch"             // PUT apis/publish/{api_id}
+	OpVersion           Op = "version"            // GET apis/versions/{version_id}
+	OpOfflineVersion    Op = "offline-version"    // DELETE apis/versions/{version_id}
+	OpRuntime           Op = "runtime"            // GET apis/runtime/{api_id}
+	OpEnvironments      Op = "environments"       // GET envs
+	OpCreateEnvironment Op = "create-environment" // POST envs
+	OpDeleteEnvironment Op = "delete-environment" // DELETE envs/{env_id}
+	OpAPIs              Op = "apis"               // GET apis
+	OpAPI               Op = "api"                // GET apis/{api_id}
+	OpUnknown           Op = "unknown"            // anything else
+)
+
+// The operations of IAM. The paths are whole.
+const (
+	OpToken           Op = "token"            // POST /v3/auth/tokens
+	OpValidateToken   Op = "validate-token"   // GET /v3/auth/tokens
+	OpCatalog         Op = "catalog"          // GET /v3/auth/catalog
+	OpProjects        Op = "projects"         // GET /v3/projects and /v3/auth/projects
+	OpDomains         Op = "domains"          // GET /v3/auth/domains
+	OpIdentityVersion Op = "identity-version" // GET /v3
+)
+
+// A route is an endpoint.
+type route struct {
+	method  string
+	pattern []string // segments below the instance; "*" is an id
+	op      Op
+	handle  func(*Gateway, *Request) (answer, error)
+}
+
+var routes = []route{
+	{"POST", path("apis/action"), OpAction, within((*Instance).serveAction)},
+	{"POST", path("apis/publish"), OpBatch, within((*Instance).serveBatch)},
+	{"GET", path("apis/publish/*"), OpHistory, within((*Instance).serveHistory)},
+	{"PUT", path("apis/publish/*"), OpSwitch, within((*Instance).serveSwitch)},
+	{"GET", path("apis/versions/*"), OpVersion, within((*Instance).serveVersion)},
+	{"DELETE", path("apis/versions/*"), OpOfflineVersion, within((*Instance).serveOfflineVersion)},
+	{"GET", path("apis/runtime/*"), OpRuntime, within((*Instance).serveRuntime)},
+	{"GET", path("envs"), OpEnvironments, within((*Instance).serveEnvironments)},
+	{"POST", path("envs"), OpCreateEnvironment, within((*Instance).serveCreateEnvironment)},
+	{"DELETE", path("envs/*"), OpDeleteEnvironment, within((*Instance).serveDeleteEnvironment)},
+	{"GET", path("apis"), OpAPIs, within((*Instance).serveAPIs)},
+	{"GET", path("apis/*"), OpAPI, within((*Instance).serveAPI)},
+	{"POST", path("/v3/auth/tokens"), OpToken, (*Gateway).serveToken},
+	{"GET", path("/v3/auth/tokens"), OpValidateToken, (*Gateway).serveValidation},
+	{"GET", path("/v3/auth/catalog"), OpCatalog, (*Gateway).serveCatalog},
+	{"GET", path("/v3/auth/projects"), OpProjects, (*Gateway).serveProjects},
+	{"GET", path("/v3/auth/domains"), OpDomains, (*Gateway).serveDomains},
+	{"GET", path("/v3/projects"), OpProjects, (*Gateway).serveProjects},
+	{"GET", path("/v3"), OpIdentityVersion, (*Gateway).serveIdentityVersion},
+	{"GET", path("/v3/"), OpIdentityVersion, (*Gateway).serveIdentityVersion},
+}
+
+// Ops are the kinds of requests that there are, for programs whose users choose
+// some; OpUnknown is the last.
+func Ops() []Op {
+	var ops []Op
+	for _, t := range routes {
+		if !slices.Contains(ops, t.op) {
+			ops = append(ops, t.op)
+		}
+	}
+	return append(ops, OpUnknown)
+}
+
+// path splits a pattern; a leading slash stays with the first segment and
+// marks a path that is not below an instance.
+func path(pattern string) []string {
+	if rest, ok := strings.CutPrefix(pattern, "/"); ok {
+		segments := strings.Split(rest, "/")
+		segments[0] = "/" + segments[0]
+		return segments
+	}
+	return strings.Split(pattern, "/")
+}
+
+// match compares a path with the pattern and returns the id in it, if any.
+func (t *route) match(segments []string) (id string, ok bool) {
+	if len(segments) != len(t.pattern) {
+		return "", false
+	}
+	for n, want := range t.pattern {
+		switch {
+		case want == "*" && segments[n] != "":
+			id = segments[n]
+		case want != segments[n]:
+			return "", false
+		}
+	}
+	return id, true
 }

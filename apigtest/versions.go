@@ -49,13 +49,10 @@ func (i *Instance) serveHistory(r *Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	rows := []versionRow{}
-	for _, v := range a.history(func(e *environment) bool {
+	kept := a.history(func(e *environment) bool {
 		return (envID == "" || e.id == envID) && (envName == "" || e.name == envName)
-	}) {
-		rows = append(rows, v.row())
-	}
-	return page(r, "api_versions", rows)
+	})
+	return page(r, "api_versions", kept, (*version).row)
 }
 
 var environmentName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{2,63}$`)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"mime"
@@ -68,7 +69,7 @@ func decode(r *Request, code string, fields ...field) error {
 // same for every body that is not JSON.
 func unparsable(err error) error {
 	text := err.Error()
-	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		text = "unexpected end of JSON input" // what encoding/json calls it elsewhere
 	}
 	return refuse(http.StatusBadRequest, "APIG.2000", "Parameter error: Serialization error: %s", text)
@@ -111,9 +112,9 @@ func number(r *Request, name string, missing int64) (int64, error) {
 	return n, nil
 }
 
-// page is the body of a list answer with the part of all that the request asks
-// for.
-func page[T any](r *Request, name string, all []T) (answer, error) {
+// page is the body of a list answer: the rows of the part of all that the
+// request asks for.
+func page[T, R any](r *Request, name string, all []T, row func(T) R) (answer, error) {
 	offset, err := number(r, "offset", 0)
 	if err != nil {
 		return answer{}, err
@@ -128,5 +129,96 @@ func page[T any](r *Request, name string, all []T) (answer, error) {
 	limit = min(limit, 500)
 	from := min(max(offset, 0), int64(len(all)))
 	part := all[from:min(from+limit, int64(len(all)))]
-	return reply(http.StatusOK, map[string]any{"total": len(all), "size": len(part), name: part})
+	rows := make([]R, len(part))
+	for n, one := range part {
+		rows[n] = row(one)
+	}
+	return reply(http.StatusOK, map[string]any{"total": len(all), "size": len(rows), name: rows})
+}
+
+// answer is a complete answer, not yet sent.
+type answer struct {
+	status int
+	header http.Header // beyond what every answer has; a nil value removes one of those
+	body   []byte
+}
+
+// reply answers with v as JSON.
+func reply(status int, v any) (answer, error) {
+	body, err := json.Marshal(v)
+	return answer{status: status, body: body}, err
+}
+
+// refusal is an error that the service answers with.
+type refusal struct {
+	status int
+	code   string
+	text   string
+}
+
+func refuse(status int, code, format string, args ...any) error {
+	return &refusal{status, code, fmt.Sprintf(format, args...)}
+}
+
+func (e *refusal) Error() string { return e.code + ": " + e.text }
+
+// invalid refuses the value of a parameter in the words of the service. It
+// uses APIG.2011 for what is in a body, and APIG.2012 for the rest.
+func invalid(code, parameter string) error {
+	return refuse(http.StatusBadRequest, code,
+		"Invalid parameter value,parameterName:%s. Please refer to the support documentation", parameter)
+}
+
+// answerError makes an answer of an error. Only the front gateway, whose codes
+// begin with APIGW, repeats the request id in the body.
+func answerError(err error, requestID string) answer {
+	var e *refusal
+	if !errors.As(err, &e) {
+		e = &refusal{http.StatusInternalServerError, "APIG.9999", "System error"}
+	}
+	body := struct {
+		Code      string `json:"error_code"`
+		Text      string `json:"error_msg"`
+		RequestID string `json:"request_id,omitempty"`
+	}{Code: e.code, Text: e.text}
+	if strings.HasPrefix(e.code, "APIGW.") {
+		body.RequestID = requestID
+	}
+	a, _ := reply(e.status, body) // strings always marshal
+	return a
+}
+
+// contentType goes by the first byte, which is all that tells the bodies of
+// APIG, of load balancers and of broken proxies apart.
+func contentType(body []byte) string {
+	switch {
+	case len(body) == 0:
+		return ""
+	case body[0] == '{':
+		return "application/json"
+	case body[0] == '<':
+		return "text/html"
+	}
+	return "text/plain"
+}
+
+// send writes the answer: n bytes of its body, or all of it if n is negative,
+// but always announcing the whole.
+func (g *Gateway) send(w http.ResponseWriter, r *Request, a answer, n int) {
+	h := w.Header()
+	h.Set("Date", g.clock.date())
+	h.Set("Server", "api-gateway")
+	h.Set("X-Request-Id", r.ID)
+	if kind := contentType(a.body); kind != "" {
+		h.Set("Content-Type", kind)
+	}
+	maps.Copy(h, a.header)
+	if h.Get("Transfer-Encoding") == "" && a.status != http.StatusNoContent && a.status != http.StatusNotModified {
+		h.Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
+	w.WriteHeader(a.status)
+	if n < 0 || n > len(a.body) {
+		n = len(a.body)
+	}
+	_, _ = w.Write(a.body[:n]) // a client that has gone away misses nothing
 }
