@@ -2,11 +2,12 @@ package apig
 
 import (
 	"fmt"
-	"net"
-	"net/url"
+	"reflect"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/apig-go/apig/internal/errorbody"
 )
 
 // problems collects the mistakes in a caller's arguments, so that all of them
@@ -26,9 +27,9 @@ func (p problems) err() error {
 }
 
 // Error is one line that names every mistake.
-func (p problems) Error() string {
-	return ErrInvalidArgument.Error() + ": " + strings.Join(p, "; ")
-}
+func (p problems) Error() string { return "apig: " + p.reason() }
+
+func (p problems) reason() string { return "invalid argument: " + strings.Join(p, "; ") }
 
 // Is makes every set of problems an ErrInvalidArgument.
 func (p problems) Is(target error) bool { return target == ErrInvalidArgument }
@@ -43,71 +44,54 @@ func (p *problems) id(field, id string) {
 		strings.ContainsAny(id, "/?#%\\"),
 		strings.ContainsFunc(id, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }),
 		!utf8.ValidString(id):
-		p.addf("%s %q is not an ID", field, cut(id, 64))
+		p.addf("%s \"%s\" is not an ID", field, errorbody.Line(id, maxCode))
 	}
+}
+
+// mostNamed is how many mistakes of one kind a list is reported with.
+const mostNamed = 10
+
+// few adds the first of the mistakes that the elements of a list have, and how
+// many there are.
+func (p *problems) few(mistakes problems) {
+	*p = append(*p, mistakes[:min(len(mistakes), mostNamed)]...)
+	if len(mistakes) > mostNamed {
+		p.addf("and so on, %d mistakes", len(mistakes))
+	}
+}
+
+// text checks a text that goes into JSON, which would change what is not UTF-8.
+func (p *problems) text(field, s string) {
+	if !utf8.ValidString(s) {
+		p.addf("%s is not valid UTF-8", field)
+	}
+}
+
+// notNil checks the value of an interface: a nil pointer or function in it is a
+// panic of the first call.
+func (p *problems) notNil(field string, value any) {
+	if value != nil && isNil(value) {
+		p.addf("%s is a nil %T", field, value)
+	}
+}
+
+// isNil reports whether v is nil, or a pointer or function that is.
+func isNil(v any) bool {
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Pointer, reflect.Func:
+		return r.IsNil()
+	}
+	return false
 }
 
 // remark checks a remark. The service counts characters, not bytes.
 func (p *problems) remark(s string, most int) {
-	if !utf8.ValidString(s) {
-		p.addf("Remark is not valid UTF-8")
-	} else if n := utf8.RuneCountInString(s); n > most {
-		p.addf("Remark has %d characters, at most %d are allowed", n, most)
-	}
-}
-
-// endpoint checks the address of a service that is about to be sent
-// credentials. It never repeats the address in its message if that could hold
-// a password.
-func (p *problems) endpoint(field, s string) {
-	if s == "" {
-		p.addf("%s is empty", field)
+	if p.text("Remark", s); !utf8.ValidString(s) {
 		return
 	}
-	u, err := url.Parse(s)
-	switch {
-	case strings.Contains(s, "@"): // wherever it is: a password can hide the rest from url.Parse
-		p.addf("%s must not hold a user or password", field)
-	case err != nil || u.Host == "" || u.Hostname() == "":
-		p.addf("%s is not an absolute URL", field)
-	case strings.ContainsAny(s, "?#"):
-		p.addf("%s must not have a query or fragment", field)
-	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
-	default:
-		p.addf("%s %q must be https (http only to a loopback address)", field, s)
+	if n := utf8.RuneCountInString(s); n > most {
+		p.addf("Remark has %d characters, at most %d are allowed", n, most)
 	}
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// check reports all mistakes in cfg.
-func (cfg Config) check() error {
-	var bad problems
-	cfg.checkTransfer("", &bad)
-	bad.id("ProjectID", cfg.ProjectID)
-	bad.id("InstanceID", cfg.InstanceID)
-	if cfg.Auth == nil {
-		bad.addf("Auth is nil")
-	} else if static, ok := cfg.Auth.(interface{ check() error }); ok {
-		if err := static.check(); err != nil {
-			bad.addf("Auth: %v", err)
-		}
-	}
-	if strings.ContainsFunc(cfg.UserAgent, unicode.IsControl) {
-		bad.addf("UserAgent has a control character")
-	}
-	return bad.err()
-}
-
-// checkTransfer reports the mistakes in where and how requests are sent, which
-// the sources of credentials share. The fields' names begin with prefix.
-func (cfg Config) checkTransfer(prefix string, bad *problems) {
-	bad.endpoint(prefix+"Endpoint", cfg.Endpoint)
-	if cfg.AttemptTimeout < 0 {
-		bad.addf("%sAttemptTimeout is negative", prefix)
-	}
-	cfg.Retry.check(prefix+"Retry.", bad)
 }

@@ -1,7 +1,6 @@
 package apig
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/apig-go/apig/internal/credcache"
 )
 
 // Authenticator puts credentials on a request. Authenticate is called once for
@@ -33,17 +34,20 @@ const (
 	headerMetadataToken = "X-Metadata-Token"
 )
 
-var credentialHeaders = []string{headerToken, headerSecurityToken, headerMetadataToken, "Authorization"}
-
 const redacted = "REDACTED"
 
 // Secret is a text that does not print: fmt, encoding/json and log/slog all
 // show REDACTED. Convert it to a string to use it.
 //
-// No method runs where fmt finds a Secret in an unexported field of a struct,
-// so keep such a struct behind a pointer, which %v does not follow there. Verbs
-// that suit no pointer, such as %s, do; what this package makes of the secret,
-// such as an Authenticator, shows it with none.
+// No method of it runs, and so it shows, where fmt is given the verbs %p or %w,
+// which suit no text (go vet reports them), and where it stands in an unexported
+// field of a struct that is printed. Behind a pointer in such a field it shows
+// only with verbs that suit no pointer, such as %s. It also shows to whatever
+// copies or prints memory without asking for methods, such as encoding/gob,
+// go-spew, and go-cmp with unexported fields. The same goes for the structs of
+// this package that have a Secret in them. What the package makes of them, such
+// as an Authenticator or a Client, holds them in functions, into which none of
+// these look.
 type Secret string
 
 // Format prints REDACTED whatever the verb, and nothing for an empty secret.
@@ -76,7 +80,20 @@ type Token struct {
 	Expiry time.Time
 }
 
-// TokenSource gets tokens. It does no caching: TokenAuth does. *IAM is one.
+// Format prints when the token ends, whatever the verb, and not the token.
+func (t Token) Format(s fmt.State, _ rune) {
+	_, _ = io.WriteString(s, "apig.Token("+ending(t.Expiry)+")")
+}
+
+// ending says when credentials end.
+func ending(expiry time.Time) string {
+	if expiry.IsZero() {
+		return "without a known end"
+	}
+	return "until " + expiry.Format(time.RFC3339)
+}
+
+// TokenSource gets tokens. It does no caching: [TokenAuth] does. *IAM is one.
 type TokenSource interface {
 	Token(ctx context.Context) (Token, error)
 }
@@ -84,20 +101,26 @@ type TokenSource interface {
 // StaticToken authenticates with a token that the caller has got from IAM. It
 // is never renewed. New refuses a token that is empty or cannot go into a
 // header.
-func StaticToken(token string) Authenticator { return &staticToken{&token} }
+func StaticToken(token string) Authenticator {
+	header := []string{token}
+	return &staticToken{func() []string { return header }, checkHeaderValue("token", token)}
+}
 
-// staticToken holds its token behind a pointer, since fmt follows none below
-// the first.
-type staticToken struct{ token *string }
+// staticToken holds its token in a function, into which nothing that prints
+// values looks, as the values of the header, which nobody changes.
+type staticToken struct {
+	header func() []string
+	bad    error // why it cannot be sent, or nil
+}
 
-func (t *staticToken) check() error { return checkHeaderValue("token", *t.token) }
+func (t *staticToken) check() error { return t.bad }
 
 // Authenticate puts the token on the request.
 func (t *staticToken) Authenticate(r *http.Request) error {
-	if err := t.check(); err != nil {
-		return err
+	if t.bad != nil {
+		return t.bad
 	}
-	r.Header.Set(headerToken, *t.token)
+	r.Header[headerToken] = t.header()
 	return nil
 }
 
@@ -107,12 +130,13 @@ func (t *staticToken) Authenticate(r *http.Request) error {
 // with a living token when an early renewal fails. When the service rejects a
 // token, that token is dropped and the call attempted once more with a new one.
 //
-// Without a source there is no Authenticator, which New then says.
+// Without a source, or with a nil pointer as one, there is no Authenticator, which
+// New then says.
 func TokenAuth(source TokenSource) Authenticator {
-	if source == nil {
+	if isNil(source) {
 		return nil
 	}
-	return &tokenAuth{newCache(func(ctx context.Context) (string, time.Time, error) {
+	return &tokenAuth{credcache.New(func(ctx context.Context) (string, time.Time, error) {
 		token, err := source.Token(ctx)
 		if err != nil {
 			return "", time.Time{}, err
@@ -121,11 +145,11 @@ func TokenAuth(source TokenSource) Authenticator {
 	})}
 }
 
-type tokenAuth struct{ tokens *cache[string] }
+type tokenAuth struct{ tokens *credcache.Cache[string] }
 
 // Authenticate puts a living token on the request.
 func (a *tokenAuth) Authenticate(r *http.Request) error {
-	token, err := a.tokens.get(r.Context())
+	token, err := a.tokens.Get(r.Context())
 	if err != nil {
 		return fmt.Errorf("getting a token: %w", err)
 	}
@@ -136,34 +160,8 @@ func (a *tokenAuth) Authenticate(r *http.Request) error {
 // Refresh drops the rejected token, unless a newer one has replaced it.
 func (a *tokenAuth) Refresh(rejected *http.Request) bool {
 	value := rejected.Header.Get(headerToken)
-	a.tokens.drop(func(token string) bool { return token == value })
+	a.tokens.Drop(func(token string) bool { return token == value })
 	return true
-}
-
-// authError marks a failure to authenticate: nothing was sent. With late it is
-// not the authenticator's: the time of the attempt ended meanwhile.
-type authError struct {
-	err  error
-	late bool
-}
-
-func (e *authError) Error() string { return e.err.Error() }
-func (e *authError) Unwrap() error { return e.err }
-
-// authenticate puts the credentials on a finished request. All clients of an
-// Instance share it, so it depends on nothing but the project.
-func (c *Client) authenticate(r *http.Request) error {
-	if signs(c.auth) && c.projectID != "" {
-		r.Header.Set("X-Project-Id", c.projectID) // signed, so before the signature
-	}
-	err := c.auth.Authenticate(r)
-	// Getting credentials may have taken all the time there was. Here it still
-	// is certain that nothing was sent.
-	ended := r.Context().Err()
-	if err = cmp.Or(err, ended); err != nil {
-		return &authError{err, ended != nil}
-	}
-	return nil
 }
 
 // checkHeaderValue refuses what cannot go into a header, without showing it. A

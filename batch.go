@@ -3,6 +3,8 @@ package apig
 import (
 	"context"
 	"fmt"
+	"strings"
+	"sync/atomic"
 )
 
 // BatchRequest says which APIs to publish or take offline, and where: either
@@ -14,99 +16,80 @@ type BatchRequest struct {
 	Remark  string // as in ActionRequest
 }
 
-// BatchItem is what became of one API of a batch: exactly one of Record and Err
-// is set, and Err means the same as the error of Publish or Offline.
-type BatchItem struct {
-	APIID   string
-	APIName string // empty if the gateway did not tell
-	Record  *PublishRecord
-	Err     error
-}
-
-// BatchResult has one item for each API: in the order of APIIDs, or for a group
-// in the order of the gateway's answer.
-type BatchResult struct {
-	Items []BatchItem
-}
-
-// BatchError holds the items that failed. errors.Is and errors.As look into all
-// of them, so errors.Is(err, ErrOutcomeUnknown) asks whether the outcome of any
-// is unknown.
-type BatchError struct {
-	Items []BatchItem
-
-	op    string // the method
-	total int    // items of the batch
-}
-
-// Error is one line: how many failed, and how the first did.
-func (e *BatchError) Error() string {
-	s := fmt.Sprintf("apig: %s: %d of %d APIs failed", e.op, len(e.Items), e.total)
-	if len(e.Items) > 0 {
-		s += "; the first: " + e.Items[0].Err.Error()
-	}
-	return s
-}
-
-// Unwrap returns the errors of the items.
-func (e *BatchError) Unwrap() []error {
-	errs := make([]error, len(e.Items))
-	for i, item := range e.Items {
-		errs[i] = item.Err
-	}
-	return errs
-}
-
 // PublishBatch publishes many APIs in one environment, with one request for a
 // thousand. What fails does so API by API, as Publish does, and is reported in
 // a *BatchError; the result then has the others all the same. It is nil only if
-// r is invalid. A group whose request fails as a whole has no items, and the
-// error is that of Publish.
+// nothing was sent: r is invalid, or the group cannot be listed.
+//
+// A group is listed first, which takes the right to list APIs, and then is a
+// batch of its members. An API that joins or leaves it meanwhile may or may not
+// be part of that. A group without members is [ErrNotFound].
 func (c *Client) PublishBatch(ctx context.Context, r BatchRequest) (*BatchResult, error) {
-	return c.batch(ctx, "PublishBatch", r, publishing)
+	if err := r.check(c.remarkLimit()); err != nil {
+		return nil, err
+	}
+	r.Remark = c.tag(r.Remark)
+	return c.batch(ctx, "PublishBatch", online, r)
 }
 
 // OfflineBatch takes many APIs offline in one environment, as PublishBatch
 // publishes them.
 func (c *Client) OfflineBatch(ctx context.Context, r BatchRequest) (*BatchResult, error) {
-	return c.batch(ctx, "OfflineBatch", r, withdrawing)
-}
-
-func (c *Client) batch(ctx context.Context, op string, r BatchRequest, d direction) (*BatchResult, error) {
-	most := maxRemark
-	if d == publishing {
-		most = c.remarkLimit()
-	}
-	if err := r.check(most); err != nil {
+	if err := r.check(maxRemark); err != nil {
 		return nil, err
 	}
-	b := &batch{Client: c, op: op, direction: d, envID: r.EnvID, remark: r.Remark}
-	if d == publishing {
-		b.remark = c.tagged(r.Remark)
-	}
-	if r.GroupID == "" {
-		return b.result(b.apis(ctx, r.APIIDs))
-	}
-	calls, err := b.group(ctx, r.GroupID)
-	if err != nil {
-		return &BatchResult{}, err
-	}
-	return b.result(calls)
+	return c.batch(ctx, "OfflineBatch", offline, r)
 }
 
-func (b *batch) result(calls []*batchCall) (*BatchResult, error) {
-	result := &BatchResult{Items: make([]BatchItem, len(calls))}
-	failed := &BatchError{op: b.op, total: len(calls)}
-	for i, c := range calls {
-		result.Items[i] = c.BatchItem
-		if c.Err != nil {
-			failed.Items = append(failed.Items, c.BatchItem)
+func (c *Client) batch(ctx context.Context, op string, a *action, r BatchRequest) (*BatchResult, error) {
+	items := make([]*item, len(r.APIIDs))
+	for i, id := range r.APIIDs {
+		items[i] = &item{BatchItem: BatchItem{APIID: id}}
+	}
+	if r.GroupID != "" {
+		var err error
+		if items, err = c.members(ctx, op, r.GroupID); err != nil {
+			return nil, err
+		}
+	}
+	ch := &change{op: op, action: a, envID: r.EnvID, remark: r.Remark, tagged: a == online && c.retry.TagRemark}
+	ch.form, ch.refused = batchForm{ch}, new(atomic.Pointer[error])
+	c.applyAll(ctx, ch, items)
+
+	result := &BatchResult{Items: make([]BatchItem, len(items))}
+	failed := &BatchError{op: op, total: len(items)}
+	for i, it := range items {
+		result.Items[i] = it.BatchItem
+		if it.Err != nil {
+			failed.Items = append(failed.Items, it.BatchItem)
 		}
 	}
 	if len(failed.Items) > 0 {
 		return result, failed
 	}
 	return result, nil
+}
+
+// members lists the APIs of a group, each once, with the patience of settling and
+// within RetryPolicy.SettleTimeout.
+func (c *Client) members(ctx context.Context, op, groupID string) ([]*item, error) {
+	listing, cancel := context.WithTimeout(ctx, c.retry.SettleTimeout)
+	defer cancel()
+	var items []*item
+	seen := map[string]bool{}
+	for api, err := range (APIQuery{GroupID: groupID}).list(op).all(listing, c.patient(), nil) {
+		if err != nil {
+			return nil, err
+		}
+		if key := strings.ToLower(api.ID); !seen[key] {
+			seen[key] = true
+			items = append(items, &item{BatchItem: BatchItem{APIID: api.ID, APIName: api.Name}})
+		}
+	}
+	if len(items) == 0 {
+		return nil, &CallError{Op: op, why: "the group has no APIs", tree: []error{ErrNotFound}}
+	}
+	return items, nil
 }
 
 func (r BatchRequest) check(maxRemark int) error {
@@ -122,12 +105,15 @@ func (r BatchRequest) check(maxRemark int) error {
 		bad.addf("APIIDs and GroupID are empty")
 	}
 	seen := make(map[string]int, len(r.APIIDs))
+	var mistakes problems
 	for i, id := range r.APIIDs {
-		bad.id(fmt.Sprintf("APIIDs[%d]", i), id)
-		if earlier, ok := seen[id]; ok && id != "" {
-			bad.addf("APIIDs[%d] and APIIDs[%d] are the same", earlier, i)
+		mistakes.id(fmt.Sprintf("APIIDs[%d]", i), id)
+		key := strings.ToLower(id) // the service may not tell them apart
+		if earlier, ok := seen[key]; ok && id != "" {
+			mistakes.addf("APIIDs[%d] and APIIDs[%d] are the same", earlier, i)
 		}
-		seen[id] = i
+		seen[key] = i
 	}
+	bad.few(mistakes)
 	return bad.err()
 }

@@ -1,175 +1,197 @@
 package apig
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"net/http"
+	"log/slog"
 	"time"
+
+	"github.com/apig-go/apig/internal/errorbody"
 )
 
-// operation is one method of the API as data: what goes over the wire, how a
-// success is read, and what to do when nobody knows whether it was applied.
-type operation[T any] struct {
+// operation is one method of the API as data: what goes over the wire, and how a
+// success is read.
+type operation struct {
 	name  string // the method's, for errors and logs
 	apiID string // or empty
 	request
+	decoder
 
-	// decode reads a success. Its error says why the answer cannot be read.
-	decode func(*answer) (T, error)
+	// progress is that of a change, which may take several calls. It is nil for
+	// an operation that only reads: such a one is simply repeated after an
+	// attempt of unknown outcome, which ends the call of a change.
+	progress *progress
+}
 
-	// settle finds out what became of an attempt whose outcome is unknown. It
-	// is nil for an operation that only reads: that is simply repeated.
-	settle func(context.Context, lost) settled[T]
+// decoder reads a success. Its error says why the answer cannot be read.
+type decoder interface{ decode(*answer) error }
 
-	// forgive turns an error code that says "done already" into a success, when
-	// it follows an attempt that may have done it. It may be nil.
-	forgive func(Code) (T, bool)
+type decodeFunc func(*answer) error
 
-	// attempts, if not zero, is how many to make instead of the policy's, and
-	// renewals how many times to renew the credentials instead of once.
-	attempts int
-	renewals int
+func (f decodeFunc) decode(a *answer) error { return f(a) }
+
+// progress is how far one method of the Client has come.
+type progress struct {
+	requests int // made
+	left     int // attempts that may still be made
+	renewals int // of the credentials, that may still be tried
+}
+
+func (s *service) newProgress() progress {
+	return progress{left: s.retry.MaxAttempts, renewals: s.renewals}
+}
+
+// read calls an operation that changes nothing.
+func read[T any](ctx context.Context, s *service, op operation, decode func(*answer) (T, error)) (T, error) {
+	var value, none T
+	op.decoder = decodeFunc(func(a *answer) (err error) {
+		value, err = decode(a)
+		return err
+	})
+	if failed := call(ctx, s, &op); failed != nil {
+		return none, failed.err
+	}
+	return value, nil
 }
 
 // call is the one way from a method to the wire and back: it attempts op until
-// it succeeds, is known not to, or nothing more can be known.
-func call[T any](ctx context.Context, c *Client, op operation[T]) (T, error) {
-	var (
-		none     T
-		doubt    time.Time // start of the first attempt whose outcome was unknown
-		open     error     // the latest of them, while it may have been applied
-		last     error     // why the attempt before failed
-		repeats  = cmp.Or(op.attempts, c.retry.MaxAttempts) - 1
-		renewals = max(op.renewals, 1)
-	)
-	// giveUp returns err, which says that nothing was applied, unless an
-	// earlier attempt may have been.
-	giveUp := func(err error) (T, error) {
-		if open != nil {
-			return none, &unknownError{cause: open, why: err.Error(), ctx: ctx.Err()}
-		}
-		return none, err
+// it succeeds, fails for good, or, if it changes something, may have been
+// applied.
+func call(ctx context.Context, s *service, op *operation) *failure {
+	var last error // why the attempt before failed
+	now := op.progress
+	if now == nil {
+		reading := s.newProgress()
+		now = &reading
 	}
-	for attempt := 1; ; attempt++ {
-		value, failed := try(ctx, c, op, attempt)
+	for {
+		now.requests++
+		failed := try(ctx, s, op, now.requests)
 		if failed == nil {
-			return value, nil
+			now.left-- // of a batch some APIs may have failed
+			return nil
 		}
-		found := classify(*failed)
-		if found == renew && renewals > 0 && c.refresh(failed.request) {
-			renewals--
+		switch {
+		case failed.verdict == renew && now.renewals > 0 && s.refresh(failed.request):
+			now.renewals--
+			s.logRetry(ctx, op.name, op.apiID, now.requests, failed.err, 0)
 			last = failed.err
-			c.logRetry(ctx, op.name, op.apiID, attempt, failed.err, 0)
 			continue
+		case failed.verdict == renew:
+			failed.verdict = final
+		case failed.verdict == unknown && op.progress == nil:
+			failed.verdict = notApplied
 		}
-		if found == final || found == renew {
-			if !doubt.IsZero() && op.forgive != nil {
-				if value, ok := op.forgive(failed.code); ok {
-					return value, nil
-				}
-			}
-			return giveUp(failed.err)
+		now.left--
+		if failed.verdict == final || failed.verdict == unknown {
+			return failed
 		}
-		if found == unknown && op.settle != nil {
-			if doubt.IsZero() {
-				doubt = failed.start
-			}
-			s := op.settle(ctx, lostSince(doubt, *failed, c.retry.SettleWait))
-			c.logSettled(ctx, op.name, op.apiID, attempt, failed.err, s.standing, s.why)
-			switch s.standing {
-			case applied:
-				return s.value, nil
-			case gone:
-				return none, s.err
-			case doubtful:
-				return none, &unknownError{cause: failed.err, why: s.why, ctx: cmp.Or(ctx.Err(), s.err)}
-			case unsettled:
-				open = failed.err
-			case absent:
-				open = nil
-			}
-		}
-		if err := ctx.Err(); err != nil {
-			if failed.status != 0 {
-				last = failed.err
-			}
-			return giveUp(&interruptedError{subject(op.name, op.apiID), err, last})
-		}
-		wait := failed.after
-		if wait == 0 {
-			wait = c.retry.backoff(attempt, c.jitter)
-		}
-		if repeats--; repeats < 0 || wait > c.retry.MaxWait {
-			return giveUp(failed.err)
-		}
-		c.logRetry(ctx, op.name, op.apiID, attempt, failed.err, wait)
-		if err := sleep(ctx, failed.end.Add(wait)); err != nil {
-			return giveUp(&interruptedError{subject(op.name, op.apiID), err, failed.err})
+		if goOn, ended := s.pause(ctx, op.name, op.apiID, now, failed); !goOn {
+			failed.err, failed.verdict = giveUp(op.name, op.apiID, now, failed, ended, last), final
+			return failed
 		}
 		last = failed.err
 	}
 }
 
-// try makes one attempt.
-func try[T any](ctx context.Context, c *Client, op operation[T], attempt int) (T, *failure) {
-	var none T
-	f := &failure{start: time.Now()}
-	report := func(err error) (T, *failure) {
-		f.end = time.Now()
-		f.err = err
-		c.logAttempt(ctx, op.name, op.apiID, attempt, f)
-		return none, f
+// pause waits before the attempt that follows a failed one. If there is to be
+// none it says why: the end of the context, or nil for the policy.
+func (s *service) pause(ctx context.Context, op, apiID string, now *progress, failed *failure) (goOn bool, ended error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
 	}
-	if err := c.allow(ctx); err != nil {
-		return report(&callError{op: op.name, apiID: op.apiID, attempts: attempt, err: err})
+	wait := failed.after
+	if wait == 0 {
+		wait = s.retry.backoff(now.requests)
 	}
-	f.start = time.Now()
-	a, sent, err := c.exchange(ctx, op.request)
-	a.start = f.start
-	f.sent = sent
-	if err != nil {
-		return report(&callError{op: op.name, apiID: op.apiID, attempts: attempt, text: a.text(err.Error(), maxMessage), err: err})
+	if now.left <= 0 || wait > s.obeyed {
+		return false, nil
 	}
-	f.request, f.status, f.requestID = a.request, a.status, a.requestID()
-	if a.status < 200 || a.status > 299 {
-		e := a.apiError(op.name, op.apiID, attempt)
-		f.code, f.after = e.Code, e.RetryAfter
-		return report(e)
+	s.logRetry(ctx, op, apiID, now.requests, failed.err, wait)
+	if err := sleep(ctx, failed.end.Add(wait)); err != nil {
+		return false, err
 	}
-	value, err := op.decode(a)
-	if err != nil {
-		if a.broken != nil {
-			err = fmt.Errorf("%w (the body broke off: %s)", err, a.text(a.broken.Error(), maxMessage))
-		}
-		return report(&callError{op: op.name, apiID: op.apiID, attempts: attempt,
-			err: fmt.Errorf("%w: status %d, %w", ErrBadResponse, a.status, err)})
-	}
-	f.end = time.Now()
-	c.logAttempt(ctx, op.name, op.apiID, attempt, f)
-	return value, nil
+	return true, nil
 }
 
-// allow asks the limiter.
-func (c *Client) allow(ctx context.Context) error {
-	if err := ctx.Err(); err != nil || c.limiter == nil {
-		return err
+// giveUp is what to report of a failed attempt that no other one follows: the
+// failure, or the end of the context with the latest failure that was not just
+// that.
+func giveUp(op, apiID string, now *progress, failed *failure, ended, last error) error {
+	if ended == nil {
+		return failed.err
 	}
-	if err := c.limiter.Wait(ctx); err != nil {
-		return &limiterError{err}
+	if failed.unanswered == nil || !errors.Is(failed.unanswered, ended) {
+		last = failed.err
+	}
+	return interrupted(op, apiID, now.requests, ended, last)
+}
+
+// try makes one attempt.
+func try(ctx context.Context, s *service, op *operation, attempt int) *failure {
+	if err := s.allow(ctx); err != nil {
+		now := time.Now()
+		return s.failed(ctx, op, attempt, &failure{start: now, end: now, unanswered: err,
+			err: unanswered(op.name, op.apiID, attempt, err, err.Error())})
+	}
+	a, sent, err := s.exchange(ctx, &op.request)
+	if err != nil {
+		return s.failed(ctx, op, attempt, &failure{start: a.start, end: time.Now(), sent: sent, unanswered: err,
+			err: unanswered(op.name, op.apiID, attempt, err, a.text(s.textOf(err, &op.request), maxMessage))})
+	}
+	if a.status < 200 || a.status > 299 {
+		refused := a.apiError(op.name, op.apiID)
+		refused.Attempts = attempt
+		f := a.failure(refused)
+		f.code, f.after, f.requestID = refused.Code, refused.RetryAfter, refused.RequestID
+		return s.failed(ctx, op, attempt, f)
+	}
+	if err := op.decode(a); err != nil {
+		return s.failed(ctx, op, attempt, a.failure(&CallError{Op: op.name, APIID: op.apiID, Attempts: attempt,
+			why: fmt.Sprintf("unreadable response: %v", a.unreadable(err)), tree: []error{ErrBadResponse}}))
+	}
+	if s.log.Enabled(ctx, slog.LevelDebug) {
+		s.logAttempt(ctx, op, attempt, a.failure(nil))
 	}
 	return nil
 }
 
-// limiterError marks an attempt that the caller's limiter did not allow.
-type limiterError struct{ err error }
+// failed gives a failed attempt its verdict.
+func (s *service) failed(ctx context.Context, op *operation, attempt int, f *failure) *failure {
+	f.judge()
+	if s.log.Enabled(ctx, slog.LevelDebug) {
+		s.logAttempt(ctx, op, attempt, f)
+	}
+	return f
+}
 
-func (e *limiterError) Error() string { return "limiter: " + e.err.Error() }
-func (e *limiterError) Unwrap() error { return e.err }
+// failure is the answer as an attempt that failed with err.
+func (a *answer) failure(err error) *failure {
+	return &failure{err: err, sent: true, start: a.start, end: time.Now(), request: a.request, status: a.status}
+}
 
-// refresh asks the authenticator for new credentials in place of those on a
-// request that was rejected.
-func (c *Client) refresh(rejected *http.Request) bool {
-	r, ok := c.auth.(Refresher)
-	return ok && rejected != nil && r.Refresh(rejected)
+// logAttempt writes the one record an attempt.
+func (s *service) logAttempt(ctx context.Context, op *operation, attempt int, f *failure) {
+	attrs := []slog.Attr{
+		slog.String("op", op.name),
+		slog.String("api_id", errorbody.Line(op.apiID, maxCode)),
+		slog.Int("attempt", attempt),
+		slog.Int("status", f.status),
+		slog.Duration("duration", f.end.Sub(f.start)),
+		slog.String("request_id", f.requestID),
+	}
+	if f.err != nil {
+		attrs = append(attrs, slog.String("error", f.err.Error()))
+	}
+	s.log.LogAttrs(ctx, slog.LevelDebug, "apig: attempt", attrs...)
+}
+
+func (s *service) logRetry(ctx context.Context, op, apiID string, attempt int, reason error, wait time.Duration) {
+	s.log.LogAttrs(ctx, slog.LevelWarn, "apig: retry",
+		slog.String("op", op),
+		slog.String("api_id", errorbody.Line(apiID, maxCode)),
+		slog.Int("attempt", attempt),
+		slog.String("reason", reason.Error()),
+		slog.Duration("wait", wait))
 }

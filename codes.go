@@ -62,33 +62,89 @@ const (
 	CodeFrontRegion         Code = "APIGW.0802" // 403: the user may not use this region
 )
 
-// sentinel is the sentinel of a code whose HTTP status says too little or the
-// wrong thing, and nil for any other.
-func (c Code) sentinel() error {
-	switch c.twin() {
-	case CodeNoPermission, CodeRealNameRequired, CodeBalanceInsufficient, CodeAccountFrozen,
-		CodeInsufficientRights, CodeNoAPIPermission, CodeNoEnvPermission,
-		CodeOperationForbidden, CodeNoInstanceRights, CodeTaskForbidden, CodeFrontRegion:
-		return ErrForbidden
-	case CodeTokenMissing, CodeTokenExpired, CodeTokenInvalid, CodeTokenNoProject, CodeTokenNoDomain,
-		CodeInvalidDomain, CodeTokenNoUser, CodeAuthTokenMissing, CodeAuthTokenExpired,
-		CodeAuthTokenInvalid, CodeFrontAuth, CodeFrontAppAuth, CodeFrontTokenRenew:
-		return ErrUnauthorized
-	case CodeParameter, CodeInvalidParameter, CodeInvalidQuery:
-		return ErrBadRequest
-	case CodeGroupNotFound, CodeAPINotFound, CodeEnvNotFound, CodeVersionNotFound,
-		CodeInstanceNotFound, CodeGatewayNotFound, CodeFrontNotFound:
-		return ErrNotFound
-	case CodeNotPublished:
-		return ErrNotPublished
-	case CodeAlreadyPerformed, CodeTaskRunning, CodeGatewayStatus, CodeGatewayLocked, CodeGatewayLockFailed:
-		return ErrConflict
-	case CodeOncePerMinute, CodeTooManyRequests, CodeFrontThrottled:
-		return ErrThrottled
-	case CodePolicyUnavailable, CodeSyncFailed, CodeInternal, CodeFrontIAMUnavailable:
-		return ErrServer
+// verdict is what a failed attempt means for the caller's change.
+type verdict int
+
+const (
+	final      verdict = iota // not applied, and another attempt would fail too
+	notApplied                // not applied; another attempt may succeed
+	renew                     // not applied; another attempt with new credentials may succeed
+	unknown                   // it may have been applied
+)
+
+func (v verdict) String() string {
+	return [...]string{"final", "not applied", "renew credentials", "unknown"}[v]
+}
+
+// meaning is what a code says of the call that it answers.
+type meaning struct {
+	code     Code
+	sentinel error
+	verdict  verdict
+}
+
+// meanings has the codes whose HTTP status says too little or the wrong thing.
+// The verdict final gives way to the status where that is 500 or more, for then
+// the change may have been applied; renew counts with the status 401 only.
+var meanings = [...]meaning{
+	{CodeTokenMissing, ErrUnauthorized, renew},
+	{CodeTokenExpired, ErrUnauthorized, renew},
+	{CodeTokenInvalid, ErrUnauthorized, renew},
+	{CodeTokenNoProject, ErrUnauthorized, final},
+	{CodeNoPermission, ErrForbidden, final},
+	{CodeTokenNoDomain, ErrUnauthorized, final},
+	{CodeInvalidDomain, ErrUnauthorized, final},
+	{CodeTokenNoUser, ErrUnauthorized, final},
+	{CodePolicyUnavailable, ErrServer, final},
+	{CodeRealNameRequired, ErrForbidden, final},
+	{CodeBalanceInsufficient, ErrForbidden, final},
+	{CodeAccountFrozen, ErrForbidden, final},
+	{CodeInsufficientRights, ErrForbidden, final},
+	{CodeNoAPIPermission, ErrForbidden, final},
+	{CodeNoEnvPermission, ErrForbidden, final},
+	{CodeOperationForbidden, ErrForbidden, final},
+	{CodeNoInstanceRights, ErrForbidden, final},
+	{CodeTaskForbidden, ErrForbidden, final},
+	{CodeParameter, ErrBadRequest, final},
+	{CodeInvalidParameter, ErrBadRequest, final},
+	{CodeInvalidQuery, ErrBadRequest, final},
+	{CodeGroupNotFound, ErrNotFound, final},
+	{CodeAPINotFound, ErrNotFound, final},
+	{CodeEnvNotFound, ErrNotFound, final},
+	{CodeNotPublished, ErrNotPublished, final},
+	{CodeVersionNotFound, ErrNotFound, final},
+	{CodeInstanceNotFound, ErrNotFound, final},
+	{CodeAlreadyPerformed, ErrConflict, final},
+	{CodeSyncFailed, ErrServer, unknown},
+	{CodeOncePerMinute, ErrThrottled, notApplied},
+	{CodeTaskRunning, ErrConflict, notApplied},
+	{CodeTooManyRequests, ErrThrottled, notApplied},
+	{CodeInternal, ErrServer, unknown},
+	{CodeAuthTokenMissing, ErrUnauthorized, renew},
+	{CodeAuthTokenExpired, ErrUnauthorized, renew},
+	{CodeAuthTokenInvalid, ErrUnauthorized, renew},
+	{CodeGatewayNotFound, ErrNotFound, final},
+	{CodeGatewayStatus, ErrConflict, notApplied},
+	{CodeGatewayLocked, ErrConflict, notApplied},
+	{CodeGatewayLockFailed, ErrConflict, notApplied},
+	{CodeFrontNotFound, ErrNotFound, final},
+	{CodeFrontAuth, ErrUnauthorized, renew},
+	{CodeFrontAppAuth, ErrUnauthorized, final},
+	{CodeFrontTokenRenew, ErrUnauthorized, renew},
+	{CodeFrontThrottled, ErrThrottled, notApplied},
+	{CodeFrontIAMUnavailable, ErrServer, unknown},
+	{CodeFrontRegion, ErrForbidden, final},
+}
+
+// meaning looks a code up.
+func (c Code) meaning() (meaning, bool) {
+	twin := c.twin()
+	for _, m := range meanings {
+		if m.code == twin {
+			return m, true
+		}
 	}
-	return nil
+	return meaning{}, false
 }
 
 // front reports whether the code comes from the gateway in front of the

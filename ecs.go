@@ -1,6 +1,7 @@
 package apig
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,8 +15,8 @@ import (
 const metadataService = "http://169.254.169.254"
 
 // ECSKeys gets the temporary keys of the agency that an ECS server was given,
-// from the metadata service of that server. *ECSKeys is a KeySource; give it to
-// KeyAuth. Its zero value is ready to use.
+// from the metadata service of that server. *ECSKeys is a [KeySource]; give it to
+// [KeyAuth]. Its zero value is ready to use.
 type ECSKeys struct {
 	// Endpoint stands in for the metadata service in tests. Empty means
 	// http://169.254.169.254. Nothing secret is sent there.
@@ -27,34 +28,30 @@ type ECSKeys struct {
 
 // Keys gets the keys that the metadata service gives at present.
 func (e *ECSKeys) Keys(ctx context.Context) (Keys, error) {
-	cfg := Config{HTTPClient: e.HTTPClient, Auth: noAuth{}, AttemptTimeout: 3 * time.Second}
+	cfg := Config{Endpoint: cmp.Or(e.Endpoint, metadataService), HTTPClient: e.HTTPClient, Auth: noAuth{}, AttemptTimeout: 3 * time.Second}
 	if cfg.HTTPClient == nil {
 		cfg.HTTPClient = &http.Client{Transport: &http.Transport{}}
 	}
-	c := newClient(cfg)
-	c.base = metadataService
-	if e.Endpoint != "" {
-		c.base = strings.TrimRight(e.Endpoint, "/")
-	}
+	metadata := newService(cfg)
 	if e.HTTPClient == nil {
-		defer c.CloseIdleConnections()
+		defer metadata.http.CloseIdleConnections()
 	}
-	header, err := metadataToken(ctx, c)
+	header, err := metadataToken(ctx, metadata)
 	if err != nil {
 		return Keys{}, err
 	}
-	return call(ctx, c, operation[Keys]{
+	return read(ctx, &metadata, operation{
 		name:    "ECS metadata",
 		request: request{method: http.MethodGet, path: "/openstack/latest/securitykey", header: header},
-		decode:  decodeECSKeys,
-	})
+	}, decodeECSKeys)
 }
 
 // metadataToken returns the header with the token that version 2 of the
 // metadata service wants, and nil where there is only version 1, which the
 // official SDK recognises by the same three statuses.
-func metadataToken(ctx context.Context, c *Client) (http.Header, error) {
-	header, err := call(ctx, c, operation[http.Header]{
+func metadataToken(ctx context.Context, metadata service) (http.Header, error) {
+	metadata.retry.MaxAttempts = 1 // 503 is an answer here, and elsewhere than on an ECS nobody gives any
+	header, err := read(ctx, &metadata, operation{
 		name: "ECS metadata",
 		request: request{
 			method: http.MethodPut,
@@ -62,11 +59,12 @@ func metadataToken(ctx context.Context, c *Client) (http.Header, error) {
 			header: http.Header{"X-Metadata-Token-Ttl-Seconds": {"21600"}},
 			body:   []byte{}, // of none at all resty would make a chunked one
 		},
-		decode: func(a *answer) (http.Header, error) {
-			token := strings.TrimSpace(string(a.body))
-			return http.Header{headerMetadataToken: {token}}, checkHeaderValue("metadata token", token)
-		},
-		attempts: 1, // 503 is an answer here, and elsewhere than on an ECS nobody gives any
+	}, func(a *answer) (http.Header, error) {
+		if a.broken != nil {
+			return nil, errors.New("the metadata token is not whole")
+		}
+		token := strings.TrimSpace(string(a.body))
+		return http.Header{headerMetadataToken: {token}}, checkHeaderValue("metadata token", token)
 	})
 	var refused *APIGError
 	if errors.As(err, &refused) {

@@ -2,7 +2,6 @@ package apig
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,22 +13,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
+	"testing/synctest"
 	"time"
 
+	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// ecsService stands in for the metadata service of a server.
-type ecsService struct {
-	*httptest.Server
-
-	mu       sync.Mutex
-	requests []*http.Request
-
-	// Answers; the usual ones if nil.
-	token, keys http.HandlerFunc
-}
 
 const (
 	ecsToken     = "metadata-token-of-version-2"
@@ -47,186 +38,103 @@ var ecsKeys = Keys{
 	Expiry:        time.Date(2019, 2, 13, 6, 52, 13, 855_000_000, time.UTC),
 }
 
-func ecsAnswer(status int, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, body)
-	}
+// ecsOn is a source on a transport that answers these requests in turn.
+func ecsOn(answers ...httpmock.Responder) (*ECSKeys, *recorder) {
+	wire := answering(answers...)
+	return &ECSKeys{HTTPClient: &http.Client{Transport: wire}}, wire
 }
 
-// ecsStart starts a service; change may change its answers.
-func ecsStart(t testing.TB, change func(*ecsService)) *ecsService {
-	t.Helper()
-	s := &ecsService{token: ecsAnswer(200, ecsToken), keys: ecsAnswer(200, ecsKeysBody)}
-	if change != nil {
-		change(s)
-	}
-	s.Server = httptest.NewServer(s)
-	t.Cleanup(s.Close)
-	return s
-}
-
-func (s *ecsService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	s.requests = append(s.requests, r)
-	s.mu.Unlock()
-	switch r.Method + " " + r.URL.RequestURI() {
-	case "PUT " + ecsTokenPath:
-		s.token(w, r)
-	case "GET " + ecsKeysPath:
-		s.keys(w, r)
-	default:
-		http.NotFound(w, r)
-	}
-}
-
-// sent are the requests so far, as their methods.
-func (s *ecsService) sent() (methods []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.requests {
-		methods = append(methods, r.Method)
-	}
-	return methods
-}
-
-// source is a client of the service, which leaves no connection behind.
-func (s *ecsService) source() *ECSKeys { return &ECSKeys{Endpoint: s.URL} }
+var ecsGives = respondJSON(200, ecsKeysBody)
 
 func TestECSKeys(t *testing.T) {
-	t.Parallel()
-	s := ecsStart(t, nil)
-	keys, err := s.source().Keys(context.Background())
+	source, wire := ecsOn(respond(200, ecsToken+"\r\n"), ecsGives)
+	keys, err := source.Keys(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, ecsKeys, keys)
-
-	require.Equal(t, []string{"PUT", "GET"}, s.sent())
-	put, get := s.requests[0], s.requests[1]
+	require.Equal(t, 2, wire.count())
+	put, get := wire.requests[0], wire.requests[1]
+	assert.Equal(t, "PUT http://169.254.169.254"+ecsTokenPath, put.Method+" "+put.URL.String())
+	assert.Equal(t, "GET http://169.254.169.254"+ecsKeysPath, get.Method+" "+get.URL.String())
 	assert.Equal(t, []string{"21600"}, put.Header["X-Metadata-Token-Ttl-Seconds"])
-	assert.Zero(t, put.ContentLength, "not chunked")
 	assert.NotContains(t, put.Header, "X-Metadata-Token")
-	assert.Equal(t, []string{ecsToken}, get.Header["X-Metadata-Token"])
+	assert.Equal(t, []string{ecsToken}, get.Header["X-Metadata-Token"], "without its line break")
 	assert.NotContains(t, get.Header, "X-Metadata-Token-Ttl-Seconds")
-	for _, r := range s.requests {
+	for _, r := range wire.requests {
 		for _, name := range []string{"Authorization", "X-Auth-Token", "X-Project-Id", "X-Sdk-Date"} {
 			assert.NotContains(t, r.Header, name)
 		}
 	}
+
+	source, wire = ecsOn(respond(200, ecsToken), ecsGives)
+	source.Endpoint = "http://metadata.test:8775/"
+	_, err = source.Keys(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "http://metadata.test:8775"+ecsKeysPath, wire.requests[1].URL.String())
 }
 
-// What the metadata service is, when nobody says otherwise.
-func TestECSKeysAddress(t *testing.T) {
-	t.Parallel()
-	for endpoint, want := range map[string]string{
-		"":                           "http://169.254.169.254",
-		"http://metadata.test":       "http://metadata.test",
-		"http://metadata.test:8775/": "http://metadata.test:8775",
-	} {
-		wire := iamAnswers(respond(200, ecsToken), respondJSON(200, ecsKeysBody))
-		keys, err := (&ECSKeys{Endpoint: endpoint, HTTPClient: &http.Client{Transport: wire}}).Keys(context.Background())
-		require.NoError(t, err)
+// Where there is only version 1 of the service, there is no token; that costs one
+// request. Anything else in place of a token is not taken for version 1: to go on
+// without the token would undo what it is there for.
+func TestECSKeysVersions(t *testing.T) {
+	for _, status := range []int{404, 405, 503} {
+		source, wire := ecsOn(respond(status, "no such thing"), ecsGives)
+		keys, err := source.Keys(t.Context())
+		require.NoError(t, err, status)
 		assert.Equal(t, ecsKeys, keys)
 		require.Equal(t, 2, wire.count())
-		assert.Equal(t, want+ecsTokenPath, wire.requests[0].URL.String())
-		assert.Equal(t, want+ecsKeysPath, wire.requests[1].URL.String())
+		assert.NotContains(t, wire.requests[1].Header, "X-Metadata-Token")
 	}
-}
-
-// Where there is only version 1 of the service, there is no token; that costs
-// one request.
-func TestECSKeysVersion1(t *testing.T) {
-	t.Parallel()
-	for _, status := range []int{404, 405, 503} {
-		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			t.Parallel()
-			s := ecsStart(t, func(s *ecsService) { s.token = ecsAnswer(status, "no such thing") })
-			keys, err := s.source().Keys(context.Background())
-			require.NoError(t, err)
-			assert.Equal(t, ecsKeys, keys)
-			require.Equal(t, []string{"PUT", "GET"}, s.sent())
-			assert.NotContains(t, s.requests[1].Header, "X-Metadata-Token")
-		})
-	}
-}
-
-// Anything else in place of a token is not taken for version 1: to go on
-// without the token would undo what it is there for.
-func TestECSKeysNoToken(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		token    http.HandlerFunc
+	const unreadable = "apig: ECS metadata: unreadable response: status 200, the metadata token "
+	for _, tt := range []struct {
+		token    httpmock.Responder
 		sentinel error
 		text     string
 	}{
-		"forbidden":      {ecsAnswer(403, `{"error":{"code":403,"message":"no"}}`), ErrForbidden, "apig: ECS metadata: 403 Forbidden: no"},
-		"unauthorized":   {ecsAnswer(401, ""), ErrUnauthorized, "apig: ECS metadata: 401 Unauthorized"},
-		"a bad request":  {ecsAnswer(400, ""), ErrBadRequest, "apig: ECS metadata: 400 Bad Request"},
-		"a failure":      {ecsAnswer(500, "<html>"), ErrServer, "apig: ECS metadata: 500 Internal Server Error"},
-		"too many":       {ecsAnswer(429, ""), ErrThrottled, "apig: ECS metadata: 429 Too Many Requests"},
-		"an empty token": {ecsAnswer(200, " \n"), ErrBadResponse, "apig: ECS metadata: unreadable response: status 200, the metadata token is empty"},
-		"not a token": {
-			ecsAnswer(200, "<html>Sign in to the guest network</html>"), ErrBadResponse,
-			"apig: ECS metadata: unreadable response: status 200, the metadata token has a space, a control character or a byte outside ASCII at position 11 of 41",
+		{respond(403, `{"error":{"code":403,"message":"no"}}`), ErrForbidden, "apig: ECS metadata: 403 Forbidden: no"},
+		{respond(401, ""), ErrUnauthorized, "apig: ECS metadata: 401 Unauthorized"},
+		{respond(400, ""), ErrBadRequest, "apig: ECS metadata: 400 Bad Request"},
+		{respond(500, "<html>"), ErrServer, "apig: ECS metadata: 500 Internal Server Error"},
+		{respond(429, ""), ErrThrottled, "apig: ECS metadata: 429 Too Many Requests"},
+		{respondWith(101, func() io.Reader { return endless('x') }), ErrServer, "apig: ECS metadata: 101 Switching Protocols"},
+		{respond(200, " \n"), ErrBadResponse, unreadable + "is empty"},
+		{
+			respondWith(200, func() io.Reader {
+				return io.MultiReader(strings.NewReader(ecsToken[:8]), iotest.ErrReader(io.ErrUnexpectedEOF))
+			}),
+			ErrBadResponse, unreadable + "is not whole (the body broke off: unexpected EOF)",
+		},
+		{
+			respond(200, "<html>Sign in to the guest network</html>"), ErrBadResponse,
+			unreadable + "has a space, a control character or a byte outside ASCII at position 11 of 41",
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := ecsStart(t, func(s *ecsService) { s.token = test.token })
-			keys, err := s.source().Keys(context.Background())
-			require.ErrorIs(t, err, test.sentinel)
-			assert.EqualError(t, err, test.text)
-			assert.Zero(t, keys)
-			assert.Equal(t, []string{"PUT"}, s.sent())
-		})
+		source, wire := ecsOn(tt.token, ecsGives)
+		keys, err := source.Keys(t.Context())
+		require.ErrorIs(t, err, tt.sentinel)
+		assert.EqualError(t, err, tt.text)
+		assert.Zero(t, keys)
+		assert.Equal(t, 1, wire.count(), tt.text)
 	}
-}
-
-func TestECSKeysTokenIsTrimmed(t *testing.T) {
-	t.Parallel()
-	s := ecsStart(t, func(s *ecsService) { s.token = ecsAnswer(200, ecsToken+"\r\n") })
-	_, err := s.source().Keys(context.Background())
-	require.NoError(t, err)
-	assert.Equal(t, []string{ecsToken}, s.requests[1].Header["X-Metadata-Token"])
 }
 
 func TestECSKeysRead(t *testing.T) {
-	t.Parallel()
-	body := func(from, to string) string {
-		changed := strings.Replace(ecsKeysBody, from, to, 1)
-		require.NotEqual(t, ecsKeysBody, changed)
-		return changed
-	}
-	with := func(change func(*Keys)) Keys {
-		keys := ecsKeys
-		change(&keys)
-		return keys
-	}
-	for name, test := range map[string]struct {
-		body string
-		want Keys
+	with := func(change func(*Keys)) Keys { keys := ecsKeys; change(&keys); return keys }
+	const end = `,"expires_at":"2019-02-13T06:52:13.855000Z"`
+	for name, tt := range map[string]struct {
+		from, to string // of the body
+		want     Keys
 	}{
-		"whole seconds":     {body(".855000Z", "Z"), with(func(k *Keys) { k.Expiry = k.Expiry.Truncate(time.Second) })},
-		"no end":            {body(`,"expires_at":"2019-02-13T06:52:13.855000Z"`, ""), with(func(k *Keys) { k.Expiry = time.Time{} })},
-		"an unreadable end": {body("2019-02-13T06:52:13.855000Z", "soon"), with(func(k *Keys) { k.Expiry = time.Time{} })},
-		"no security token": {body("security-token-from-the-metadata", ""), with(func(k *Keys) { k.SecurityToken = "" })},
-		"more to read":      {body("{", `{"version":2,`), ecsKeys},
+		"whole seconds":     {".855000Z", "Z", with(func(k *Keys) { k.Expiry = k.Expiry.Truncate(time.Second) })},
+		"no end":            {end, "", with(func(k *Keys) { k.Expiry = time.Time{} })},
+		"an unreadable end": {end, `,"expires_at":"soon"`, with(func(k *Keys) { k.Expiry = time.Time{} })},
+		"no security token": {"security-token-from-the-metadata", "", with(func(k *Keys) { k.SecurityToken = "" })},
+		"more to read":      {"{", `{"version":2,`, ecsKeys},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := ecsStart(t, func(s *ecsService) { s.keys = ecsAnswer(200, test.body) })
-			keys, err := s.source().Keys(context.Background())
-			require.NoError(t, err)
-			assert.Equal(t, test.want, keys)
-		})
+		keys, err := decodeECSKeys(&answer{status: 200, body: []byte(strings.Replace(ecsKeysBody, tt.from, tt.to, 1))})
+		require.NoError(t, err, name)
+		assert.Equal(t, tt.want, keys, name)
 	}
-}
-
-func TestECSKeysUnreadable(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		body string
-		want string
-	}{
+	for name, tt := range map[string]struct{ body, want string }{
 		"empty":                   {"", "the body is not JSON"},
 		"HTML":                    {"<html>", "the body is not JSON"},
 		"broken off":              {ecsKeysBody[:len(ecsKeysBody)-1], "the body is not JSON"},
@@ -238,123 +146,181 @@ func TestECSKeysUnreadable(t *testing.T) {
 		"no secret":               {strings.Replace(ecsKeysBody, `"secret"`, `"sk"`, 1), "the secret key is empty"},
 		"a broken security token": {strings.Replace(ecsKeysBody, "security-token-", `security-token\n`, 1), "the security token has a space"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			_, err := decodeECSKeys(&answer{status: 200, body: []byte(test.body)})
-			require.Error(t, err)
-			assert.Contains(t, err.Error(), test.want)
-			assert.NotContains(t, err.Error(), "from-the-metadata", "a secret")
-			assert.NotContains(t, err.Error(), "HPUADTEMPORARY")
-		})
+		_, err := decodeECSKeys(&answer{status: 200, body: []byte(tt.body)})
+		require.ErrorContains(t, err, tt.want, name)
+		assert.NotContains(t, err.Error(), "from-the-metadata", name)
+		assert.NotContains(t, err.Error(), "HPUADTEMPORARY", name)
 	}
 }
 
-// A server without an agency is told so.
-func TestECSKeysRefused(t *testing.T) {
-	t.Parallel()
-	s := ecsStart(t, func(s *ecsService) {
-		s.keys = ecsAnswer(401, `{"error":{"code":401,"message":"Please configure Cloud Service Agency first. Token `+ecsToken+`"}}`)
-	})
-	_, err := s.source().Keys(context.Background())
-	require.ErrorIs(t, err, ErrUnauthorized)
-	assert.EqualError(t, err, "apig: ECS metadata: 401 Unauthorized: Please configure Cloud Service Agency first. Token REDACTED")
-	var e *APIGError
-	require.ErrorAs(t, err, &e)
-	assert.Equal(t, "ECS metadata", e.Op)
-	assert.Equal(t, []string{"PUT", "GET"}, s.sent())
+// Keys that cannot be read are asked for again, as anything that is only read; a
+// server without an agency is told so at once.
+func TestECSKeysFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, wire := ecsOn(respond(200, ecsToken), respondJSON(200, `{"credential":{"access":"HPUAD","secret":"s-e-c-r-e-t\n"}}`))
+		_, err := source.Keys(t.Context())
+		require.ErrorIs(t, err, ErrBadResponse)
+		assert.EqualError(t, err, "apig: ECS metadata: unreadable response: status 200, the secret key has a space, a control character or a byte outside ASCII at position 12 of 12 (4 attempts)")
+		assert.Equal(t, 5, wire.count())
 
-	c, mt := newTest(t, authBy(KeyAuth(s.source())))
-	_, err = c.Publish(context.Background(), testRequest)
-	require.ErrorIs(t, err, ErrUnauthorized)
-	assert.NotErrorIs(t, err, ErrOutcomeUnknown)
-	assert.EqualError(t, err, "apig: Publish API "+testAPI+": getting keys: ECS metadata: 401 Unauthorized: Please configure Cloud Service Agency first. Token REDACTED")
-	assert.Zero(t, mt.GetTotalCallCount())
+		refused := respond(401, `{"error":{"code":401,"message":"Please configure Cloud Service Agency first. Token `+ecsToken+`"}}`)
+		source, wire = ecsOn(respond(200, ecsToken), refused, respond(200, ecsToken), refused)
+		const text = "ECS metadata: 401 Unauthorized: Please configure Cloud Service Agency first. Token REDACTED"
+		_, err = source.Keys(t.Context())
+		require.ErrorIs(t, err, ErrUnauthorized)
+		assert.EqualError(t, err, "apig: "+text)
+		c, mt := newTest(t, authBy(KeyAuth(source)))
+		_, err = c.Publish(t.Context(), testRequest)
+		require.ErrorIs(t, err, ErrUnauthorized)
+		assert.EqualError(t, err, "apig: Publish API "+testAPI+": getting keys: "+text)
+		assert.Equal(t, NotApplied, OutcomeOf(err))
+		assert.Equal(t, 4, wire.count())
+		assert.Zero(t, mt.GetTotalCallCount())
+	})
 }
 
 // A redirect would hand the metadata token to somebody else.
 func TestECSKeysRedirect(t *testing.T) {
-	t.Parallel()
-	other := ecsStart(t, nil)
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		redirect := func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, other.URL+r.URL.Path, status)
-		}
-		for name, s := range map[string]*ecsService{
-			"token": ecsStart(t, func(s *ecsService) { s.token = redirect }),
-			"keys":  ecsStart(t, func(s *ecsService) { s.keys = redirect }),
-		} {
-			_, err := s.source().Keys(context.Background())
-			require.ErrorIs(t, err, ErrBadRequest, "%s %d", name, status)
+		redirect := respond(status, "", "Location", "http://elsewhere.example.net/")
+		for sent, answers := range [][]httpmock.Responder{{redirect}, {respond(200, ecsToken), redirect}} {
+			source, wire := ecsOn(answers...)
+			_, err := source.Keys(t.Context())
+			require.ErrorIs(t, err, ErrBadRequest)
 			assert.Contains(t, err.Error(), "a redirect")
+			assert.Equal(t, sent+1, wire.count())
 		}
 	}
-	assert.Empty(t, other.sent())
+}
+
+// Elsewhere than on a server of ECS nobody answers, which is clear after 3 s, or
+// after the time of the client's own. What has answered once is asked again.
+func TestECSKeysHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }
+		source, _ := ecsOn(hang)
+		var err error
+		assert.Equal(t, 3*time.Second, took(func() { _, err = source.Keys(t.Context()) }))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+
+		c, _ := newTest(t, authBy(KeyAuth(source)))
+		assert.Equal(t, 3*time.Second, took(func() { _, err = c.Publish(t.Context(), testRequest) }))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, NotApplied, OutcomeOf(err))
+
+		source.HTTPClient.Timeout = time.Second
+		assert.Equal(t, time.Second, took(func() { _, err = source.Keys(t.Context()) }))
+		require.Error(t, err)
+
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		source, _ = ecsOn(respond(404, ""), hang)
+		assert.Equal(t, 2*time.Second, took(func() { _, err = source.Keys(ctx) }))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Contains(t, err.Error(), "apig: ECS metadata: ")
+
+		source, wire := ecsOn(respond(200, ecsToken), hang, hang, ecsGives)
+		_, err = source.Keys(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 4, wire.count())
+	})
+}
+
+// Keys from the metadata service publish, and are kept until five minutes before
+// their end. What fails at a moment is asked for again.
+func TestECSKeysThroughGateway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.AddKeys(ecsKeys.AccessKey, string(ecsKeys.SecretKey), string(ecsKeys.SecurityToken))
+		asked := 0
+		source, _ := ecsOn(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodPut {
+				return respond(405, "")(r)
+			}
+			if asked++; asked == 2 {
+				return respond(500, "")(r)
+			}
+			end := time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000000Z")
+			return respondJSON(200, strings.Replace(ecsKeysBody, "2019-02-13T06:52:13.855000Z", end, 1))(r)
+		})
+		c := clientOf(t, s.Gateway, authBy(KeyAuth(source)))
+		for _, step := range []struct {
+			wait  time.Duration
+			asked int
+		}{{0, 1}, {55*time.Minute - 1, 1}, {1, 3}} {
+			time.Sleep(step.wait)
+			_, err := c.Publish(t.Context(), s.request(""))
+			require.NoError(t, err)
+			assert.Equal(t, step.asked, asked)
+		}
+		for _, r := range s.Gateway.Requests() {
+			assert.Equal(t, string(ecsKeys.SecurityToken), r.Header.Get("X-Security-Token"))
+			assert.Equal(t, s.ProjectID(), r.Header.Get("X-Project-Id"))
+		}
+	})
+}
+
+// metadata stands in for the metadata service over a socket.
+type metadata struct {
+	*httptest.Server
+	mu      sync.Mutex
+	sent    []string // methods
+	bodies  []int64  // their lengths
+	remotes []string // who sent them
+	open    map[net.Conn]bool
+}
+
+func startMetadata(t testing.TB, keys string) *metadata {
+	m := &metadata{open: map[net.Conn]bool{}}
+	m.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.sent, m.bodies, m.remotes = append(m.sent, r.Method), append(m.bodies, r.ContentLength), append(m.remotes, r.RemoteAddr)
+		if r.Method == http.MethodPut {
+			keys := ecsToken
+			_, _ = io.WriteString(w, keys)
+			return
+		}
+		_, _ = io.WriteString(w, keys)
+	}))
+	m.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.open[c] = state != http.StateClosed
+	}
+	m.Start()
+	t.Cleanup(m.Close)
+	return m
+}
+
+func (m *metadata) connections() (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, open := range m.open {
+		if open {
+			n++
+		}
+	}
+	return n
 }
 
 // No connection to the metadata service stays open, but for one of the caller's.
 func TestECSKeysConnections(t *testing.T) {
-	t.Parallel()
-	open := func(own bool) (s *ecsService, left func() int, source *ECSKeys) {
-		var mu sync.Mutex
-		conns := map[net.Conn]bool{}
-		s = &ecsService{token: ecsAnswer(200, ecsToken), keys: ecsAnswer(200, ecsKeysBody)}
-		s.Server = httptest.NewUnstartedServer(s)
-		s.Config.ConnState = func(c net.Conn, state http.ConnState) {
-			mu.Lock()
-			defer mu.Unlock()
-			conns[c] = state != http.StateClosed
-		}
-		s.Start()
-		t.Cleanup(s.Close)
-		source = s.source()
-		if own {
-			source.HTTPClient = &http.Client{Transport: &http.Transport{}}
-			t.Cleanup(source.HTTPClient.CloseIdleConnections)
-		}
-		return s, func() (n int) {
-			mu.Lock()
-			defer mu.Unlock()
-			for _, open := range conns {
-				if open {
-					n++
-				}
-			}
-			return n
-		}, source
-	}
-	_, left, source := open(false)
-	_, err := source.Keys(context.Background())
+	m := startMetadata(t, ecsKeysBody)
+	_, err := (&ECSKeys{Endpoint: m.URL}).Keys(t.Context())
 	require.NoError(t, err)
-	assert.Eventually(t, func() bool { return left() == 0 }, 10*time.Second, time.Millisecond)
+	assert.Equal(t, []string{"PUT", "GET"}, m.sent)
+	assert.Equal(t, []int64{0, 0}, m.bodies, "not chunked")
+	eventually(t, "the connection is closed", func() bool { return m.connections() == 0 })
 
-	s, left, source := open(true)
+	own := &http.Client{Transport: &http.Transport{}}
+	t.Cleanup(own.CloseIdleConnections)
 	for range 2 {
-		_, err = source.Keys(context.Background())
+		_, err = (&ECSKeys{Endpoint: m.URL, HTTPClient: own}).Keys(t.Context())
 		require.NoError(t, err)
 	}
-	assert.Equal(t, 1, left())
-	assert.Equal(t, s.requests[0].RemoteAddr, s.requests[3].RemoteAddr)
-}
-
-// Keys from the metadata service publish.
-func TestECSKeysThroughGateway(t *testing.T) {
-	t.Parallel()
-	g, req := keysGateway(t, "")
-	g.AddKeys(ecsKeys.AccessKey, string(ecsKeys.SecretKey), string(ecsKeys.SecurityToken))
-	s := ecsStart(t, func(s *ecsService) {
-		living := strings.Replace(ecsKeysBody, "2019-02-13T06:52:13.855000Z", time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000000Z"), 1)
-		s.keys = ecsAnswer(200, living)
-	})
-	c := iamClient(t, g, KeyAuth(s.source()))
-	for range 3 {
-		_, err := c.Publish(context.Background(), req)
-		require.NoError(t, err)
-	}
-	assert.Equal(t, []string{"PUT", "GET"}, s.sent(), "they are kept")
-	for _, r := range g.Requests() {
-		assert.Equal(t, string(ecsKeys.SecurityToken), r.Header.Get("X-Security-Token"))
-		assert.Equal(t, g.ProjectID(), r.Header.Get("X-Project-Id"))
-	}
+	assert.Equal(t, 1, m.connections())
+	assert.Equal(t, m.remotes[2], m.remotes[5])
 }
 
 // The metadata service is asked for keys without a proxy, whatever the
@@ -365,14 +331,13 @@ func TestECSKeysThroughGateway(t *testing.T) {
 // loopback. So this asks in a process of its own, at 0.0.0.0, which is this
 // machine all the same.
 func TestECSKeysUseNoProxy(t *testing.T) {
-	t.Parallel()
 	if endpoint := os.Getenv("APIG_TEST_METADATA"); endpoint != "" {
 		r, err := http.NewRequest(http.MethodGet, endpoint, nil)
 		require.NoError(t, err)
 		proxy, err := http.ProxyFromEnvironment(r)
 		require.NoError(t, err)
 		require.NotNil(t, proxy, "otherwise this test could not fail")
-		keys, err := (&ECSKeys{Endpoint: endpoint}).Keys(context.Background())
+		keys, err := (&ECSKeys{Endpoint: endpoint}).Keys(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, ecsKeys, keys)
 		return
@@ -380,9 +345,9 @@ func TestECSKeysUseNoProxy(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("0.0.0.0 is no address to connect to on Windows")
 	}
-	proxy := ecsStart(t, func(s *ecsService) { s.keys = ecsAnswer(200, strings.Replace(ecsKeysBody, "HPUAD", "PROXY", 1)) })
-	s := ecsStart(t, nil)
-	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
+	proxy := startMetadata(t, strings.Replace(ecsKeysBody, "HPUAD", "PROXY", 1))
+	m := startMetadata(t, ecsKeysBody)
+	_, port, err := net.SplitHostPort(m.Listener.Addr().String())
 	require.NoError(t, err)
 	child := exec.Command(os.Args[0], "-test.run=^TestECSKeysUseNoProxy$", "-test.v")
 	child.Env = append(os.Environ(), "APIG_TEST_METADATA=http://0.0.0.0:"+port,
@@ -390,29 +355,44 @@ func TestECSKeysUseNoProxy(t *testing.T) {
 	out, err := child.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	assert.Contains(t, string(out), "--- PASS: TestECSKeysUseNoProxy")
-	assert.Equal(t, []string{"PUT", "GET"}, s.sent())
-	assert.Empty(t, proxy.sent())
+	assert.Equal(t, []string{"PUT", "GET"}, m.sent)
+	assert.Empty(t, proxy.sent)
 }
 
-func TestECSKeysContext(t *testing.T) {
-	t.Parallel()
-	for name, hangs := range map[string]func(*ecsService, http.HandlerFunc){
-		"token": func(s *ecsService, h http.HandlerFunc) { s.token = h },
-		"keys":  func(s *ecsService, h http.HandlerFunc) { s.keys = h },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ctx, cancel := context.WithCancelCause(context.Background())
-			s := ecsStart(t, func(s *ecsService) {
-				hangs(s, func(_ http.ResponseWriter, r *http.Request) {
-					_, _ = io.Copy(io.Discard, r.Body) // or the server would not see the client leave
-					cancel(errors.New("enough"))
-					<-r.Context().Done()
-				})
-			})
-			_, err := s.source().Keys(ctx)
-			require.ErrorIs(t, err, context.Canceled)
-			assert.Contains(t, err.Error(), "apig: ECS metadata: ")
-		})
+// The worst answers of a metadata service cost little.
+func TestECSAnswersAreBounded(t *testing.T) {
+	long := func(body string) httpmock.Responder {
+		return respondWith(200, func() io.Reader { return io.MultiReader(strings.NewReader(body), endless('x')) })
 	}
+	for name, answers := range map[string][]httpmock.Responder{
+		"keys without end":    {respond(404, ""), long(`{"credential":{` + strings.Repeat(`"access":"HPUAD",`, maxBody/17))},
+		"tiny objects":        {respond(404, ""), long(`{"credential":[` + strings.Repeat(`{},`, maxBody/3))},
+		"one long secret":     {respond(404, ""), long(`{"credential":{"secret":"` + strings.Repeat("s", maxBody))},
+		"a token without end": {long("")},
+	} {
+		source, wire := ecsOn(answers...)
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond) // too short for a second attempt
+		costOf(func() { _, err := source.Keys(ctx); require.Error(t, err) }).assertSmall(t, name)
+		cancel()
+		assert.Equal(t, len(answers), wire.count(), name)
+	}
+}
+
+// FuzzECSAnswer reads what a metadata service may send: keys that come out of it
+// can sign, or there is an error, which shows nothing of it.
+func FuzzECSAnswer(f *testing.F) {
+	f.Add([]byte(ecsKeysBody))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		keys, err := decodeECSKeys(&answer{status: 200, body: body})
+		if err != nil {
+			if len(err.Error()) > 200 {
+				t.Fatal(err)
+			}
+			return
+		}
+		r, _ := http.NewRequest(http.MethodGet, "https://apig.example.com/", nil)
+		if err := keys.sign(r); err != nil || !strings.Contains(r.Header.Get("Authorization"), "Access="+keys.AccessKey+",") {
+			t.Fatal(fmt.Sprint(r.Header, err))
+		}
+	})
 }

@@ -3,11 +3,14 @@ package apig
 import (
 	"cmp"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/apig-go/apig/internal/errorbody"
 )
 
 // ConfigFromEnv makes a Config from the environment, as the Terraform provider
@@ -34,11 +37,11 @@ import (
 //     HUAWEICLOUD_SDK_SECURITY_TOKEN if they are temporary
 //  5. ak and sk, with security_token if they are temporary, in the section
 //     basic of HUAWEICLOUD_SDK_CREDENTIALS_FILE or else of
-//     ~/.huaweicloud/credentials
+//     ~/.huaweicloud/credentials, in UTF-8 and at most 1 MiB long
 //
-// Its error matches ErrInvalidArgument and names everything that is missing.
+// Its error matches [ErrInvalidArgument] and names everything that is missing.
 func ConfigFromEnv() (Config, error) {
-	return environment{os.Getenv, os.ReadFile, os.UserHomeDir}.config()
+	return environment{os.Getenv, readFile, os.UserHomeDir}.config()
 }
 
 // environment is where ConfigFromEnv looks.
@@ -52,6 +55,12 @@ func (e environment) config() (Config, error) {
 	var bad problems
 	file := sync.OnceValue(func() map[string]string { return e.credentialsFile(&bad) })
 	region := e.getenv("HW_REGION_NAME")
+	if region != "" && !isLabel(region) {
+		bad.addf("HW_REGION_NAME is not the name of a region, such as cn-north-4")
+	}
+	if cloud := e.getenv("HW_CLOUD"); cloud != "" && !isDomain(cloud) {
+		bad.addf("HW_CLOUD is not the name of a domain, such as myhuaweicloud.com")
+	}
 	cfg := Config{
 		Endpoint:   e.getenv("APIG_ENDPOINT"),
 		ProjectID:  cmp.Or(e.getenv("HW_PROJECT_ID"), e.getenv("HUAWEICLOUD_SDK_PROJECT_ID")),
@@ -77,12 +86,26 @@ func (e environment) config() (Config, error) {
 	return cfg, bad.err()
 }
 
-// service is the address of a service of the cloud that HW_CLOUD names.
+// service is the address of a service of the cloud that HW_CLOUD names, or noRegion.
 func (e environment) service(name, region string) string {
-	if cloud := e.getenv("HW_CLOUD"); cloud != "" {
-		return "https://" + name + "." + region + "." + cloud
+	cloud := e.getenv("HW_CLOUD")
+	switch {
+	case cloud == "":
+		return serviceEndpoint(name, region)
+	case !isLabel(region) || !isDomain(cloud):
+		return noRegion
 	}
-	return serviceEndpoint(name, region)
+	return "https://" + name + "." + region + "." + cloud
+}
+
+// isDomain reports whether s can be a name in the DNS.
+func isDomain(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		if !isLabel(label) {
+			return false
+		}
+	}
+	return len(s) <= 253
 }
 
 // auth returns the first kind of credentials that is set at all. Half a pair is
@@ -160,21 +183,51 @@ func (e environment) credentialsFile(bad *problems) map[string]string {
 	data, err := e.readFile(path)
 	if err != nil {
 		if named || !errors.Is(err, fs.ErrNotExist) {
-			bad.addf("the credentials file cannot be read: %v", err)
+			bad.addf("the credentials file cannot be read: %s", errorbody.Line(err.Error(), maxMessage))
 		}
 		return nil
 	}
-	return iniSection(string(data), "basic")
+	text, err := decodeText(data)
+	if err != nil {
+		bad.addf("the credentials file cannot be read: %v", err)
+	}
+	return basicSection(text)
 }
 
-// iniSection reads the keys of one section of an INI file.
-func iniSection(text, section string) map[string]string {
+// maxFile is the most bytes of a credentials file, which needs a few hundred.
+const maxFile = 1 << 20
+
+func readFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("it is longer than 1 MiB")}
+	}
+	return data, err
+}
+
+// decodeText takes off the mark that editors of Windows put in front of UTF-8, and
+// knows the two of UTF-16.
+func decodeText(data []byte) (string, error) {
+	text := strings.TrimPrefix(string(data), "\ufeff")
+	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
+		return "", errors.New("it is in UTF-16 and not in UTF-8")
+	}
+	return text, nil
+}
+
+// basicSection reads the keys of the section basic of an INI file.
+func basicSection(text string) map[string]string {
 	keys := map[string]string{}
 	inside := false
-	for _, line := range strings.Split(text, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		line = strings.TrimSpace(line)
 		if name, ok := strings.CutPrefix(line, "["); ok {
-			inside = strings.TrimSuffix(name, "]") == section
+			inside = strings.TrimSuffix(name, "]") == "basic"
 			continue
 		}
 		key, value, ok := strings.Cut(line, "=")

@@ -1,18 +1,24 @@
 package apig
 
 import (
+	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+
+	"github.com/apig-go/apig/internal/errorbody"
 )
 
 // Sentinels for errors.Is. Every *APIGError matches exactly one of them, but
-// for ErrNotPublished, which is ErrNotFound too. Ask for ErrOutcomeUnknown
-// first: such an error also holds the *APIGError that led to it.
+// for ErrNotPublished, which is ErrNotFound too. Ask for ErrOutcomeUnknown first,
+// as [OutcomeOf] does: such an error also holds the *APIGError that led to it.
 var (
 	// ErrInvalidArgument is a mistake of the caller, found before anything was
 	// sent. The message names the field.
@@ -53,7 +59,8 @@ var (
 	ErrBadResponse = errors.New("apig: unreadable response")
 
 	// ErrOutcomeUnknown means that a change may have been applied and that the
-	// client could not find out. Look at the gateway before repeating it.
+	// client could not find out. Look at the gateway before repeating it, or
+	// have Client.Settle do so.
 	// Every other error of a change means that it was not applied.
 	ErrOutcomeUnknown = errors.New("apig: outcome unknown")
 )
@@ -88,15 +95,22 @@ type APIGError struct {
 
 // Error is one line: the operation, the API, the status, the code, the
 // message, the request ID and, if there were several, the attempts.
-func (e *APIGError) Error() string {
-	var b strings.Builder
-	b.WriteString(subject(e.Op, e.APIID))
-	b.WriteString(": " + strings.TrimSpace(strconv.Itoa(e.StatusCode)+" "+http.StatusText(e.StatusCode)))
-	if e.Code != "" && string(e.Code) != strconv.Itoa(e.StatusCode) { // IAM's codes repeat the status
-		b.WriteString(", " + string(e.Code))
+func (e *APIGError) Error() string { return subject(e.Op, e.APIID) + ": " + e.reason() }
+
+func (e *APIGError) reason() string {
+	var what []string
+	if e.showsStatus() {
+		what = append(what, strings.TrimSpace(strconv.Itoa(e.StatusCode)+" "+http.StatusText(e.StatusCode)))
 	}
-	if e.Message != "" {
-		b.WriteString(": " + e.Message)
+	if e.Code != "" && string(e.Code) != strconv.Itoa(e.StatusCode) { // IAM's codes repeat the status
+		what = append(what, string(e.Code))
+	}
+	s := strings.Join(what, ", ")
+	switch {
+	case s == "":
+		s = cmp.Or(e.Message, "failed without a code or a message")
+	case e.Message != "":
+		s += ": " + e.Message
 	}
 	var notes []string
 	if e.RequestID != "" {
@@ -109,9 +123,15 @@ func (e *APIGError) Error() string {
 		notes = append(notes, fmt.Sprintf("%d attempts", e.Attempts))
 	}
 	if len(notes) > 0 {
-		b.WriteString(" (" + strings.Join(notes, ", ") + ")")
+		s += " (" + strings.Join(notes, ", ") + ")"
 	}
-	return b.String()
+	return s
+}
+
+// showsStatus reports whether the status says anything: a batch reports the
+// failure of an API in an answer of status 200.
+func (e *APIGError) showsStatus() bool {
+	return e.StatusCode >= 300 || e.StatusCode > 0 && e.StatusCode < 200
 }
 
 // Is reports whether target is the sentinel of this error.
@@ -126,17 +146,20 @@ func (e *APIGError) sentinel() error {
 	if e.Code == CodeAlreadyPerformed && strings.HasPrefix(e.Op, "Offline") {
 		return ErrNotPublished
 	}
-	if s := e.Code.sentinel(); s != nil {
-		return s
+	if known, ok := e.Code.meaning(); ok {
+		return known.sentinel
 	}
 	return statusSentinel(e.StatusCode)
 }
 
 // LogValue makes the error a group in structured logs.
 func (e *APIGError) LogValue() slog.Value {
-	attrs := []slog.Attr{slog.String("op", e.Op), slog.Int("status", e.StatusCode)}
+	attrs := []slog.Attr{slog.String("op", e.Op)}
+	if e.showsStatus() {
+		attrs = append(attrs, slog.Int("status", e.StatusCode))
+	}
 	for _, a := range []slog.Attr{
-		slog.String("api_id", e.APIID),
+		slog.String("api_id", errorbody.Line(e.APIID, maxCode)),
 		slog.String("code", string(e.Code)),
 		slog.String("message", e.Message),
 		slog.String("request_id", e.RequestID),
@@ -151,81 +174,145 @@ func (e *APIGError) LogValue() slog.Value {
 	return slog.GroupValue(append(attrs, slog.Int("attempts", e.Attempts))...)
 }
 
-// callError is a call that failed without an answer to show for it.
-type callError struct {
-	op, apiID string
-	attempts  int
-	text      string // of err, safe to print; empty: err's own
-	err       error
+// BatchError holds the items that failed. errors.Is and errors.As look into all
+// of them, so errors.Is(err, ErrOutcomeUnknown) asks whether the outcome of any
+// is unknown.
+type BatchError struct {
+	Items []BatchItem
+
+	op    string // the method
+	total int    // items of the batch
 }
 
-func (e *callError) Error() string {
-	text := e.text
-	if text == "" {
-		text = e.err.Error()
-	}
-	s := subject(e.op, e.apiID) + ": " + strings.ReplaceAll(strings.TrimPrefix(text, "apig: "), ": apig: ", ": ")
-	if e.attempts > 1 {
-		s += fmt.Sprintf(" (%d attempts)", e.attempts)
-	}
-	return s
-}
-
-func (e *callError) Unwrap() error { return e.err }
-
-// unknownError says that a change may have been applied, and why that could
-// not be found out. Its tree holds what the caller may want to match: the
-// failure that began it and the end of the context, but not the failure to
-// read the history, which would make it look forbidden or throttled.
-type unknownError struct {
-	cause error // of the attempt
-	why   string
-	ctx   error // of the caller's context, or nil
-}
-
-func (e *unknownError) Error() string {
-	s := e.cause.Error() + "; outcome unknown"
-	if e.why != "" {
-		s += ": " + strings.TrimPrefix(e.why, "apig: ")
+// Error is one line: how many failed, and how the first did.
+func (e *BatchError) Error() string {
+	s := fmt.Sprintf("apig: %s: %d of %d APIs failed", e.op, len(e.Items), e.total)
+	if len(e.Items) > 0 {
+		s += "; the first: " + e.Items[0].Err.Error()
 	}
 	return s
 }
 
-func (e *unknownError) Unwrap() []error {
-	tree := []error{ErrOutcomeUnknown, e.cause}
-	if e.ctx != nil {
-		tree = append(tree, e.ctx)
+// Unwrap returns the errors of the items.
+func (e *BatchError) Unwrap() []error {
+	errs := make([]error, len(e.Items))
+	for i, item := range e.Items {
+		errs[i] = item.Err
 	}
-	return tree
+	return errs
 }
 
-// interruptedError is a change that was not applied when its context ended, or
-// would have ended before the next attempt. It holds the last failure too.
-type interruptedError struct {
-	subject string
-	ctx     error
-	last    error // or nil
+// CallError is a call that failed without an answer of the service to show for
+// it: nothing could be sent, the answer could not be read, or its context ended.
+// errors.Is and errors.As find the reason: the end of the context, a net.Error,
+// [ErrBadResponse], or what an Authenticator or a Limiter has returned.
+type CallError struct {
+	// Op is the method that was called, such as Publish.
+	Op string
+	// APIID is the API it was about, if it was about one.
+	APIID string
+	// Attempts is how many requests the call had tried to make.
+	Attempts int
+
+	why  string // on one line, without the text of what a server may have sent raw
+	last error  // the failure before the context ended, or nil
+	tree []error
 }
 
-func (e *interruptedError) Error() string {
-	s := e.subject + ": " + e.ctx.Error()
-	if e.last != nil {
-		s += "; before that: " + strings.TrimPrefix(e.last.Error(), e.subject+": ")
+// Error is one line: the operation, the API, the reason and, if there were
+// several, the attempts.
+func (e *CallError) Error() string { return subject(e.Op, e.APIID) + ": " + e.reason() }
+
+func (e *CallError) reason() string {
+	s := e.text()
+	if e.last == nil && e.Attempts > 1 {
+		s += fmt.Sprintf(" (%d attempts)", e.Attempts)
 	}
 	return s
 }
 
-func (e *interruptedError) Unwrap() []error {
+func (e *CallError) text() string {
 	if e.last == nil {
-		return []error{e.ctx}
+		return e.why
 	}
-	return []error{e.ctx, e.last}
+	return e.why + "; before that: " + reasonOf(e.last)
 }
 
-// subject begins the text of every error of a call.
-func subject(op, apiID string) string {
-	if apiID == "" {
-		return "apig: " + op
+// Unwrap returns the reasons.
+func (e *CallError) Unwrap() []error { return e.tree }
+
+// LogValue makes the error a group in structured logs.
+func (e *CallError) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.String("op", e.Op)}
+	if e.APIID != "" {
+		attrs = append(attrs, slog.String("api_id", errorbody.Line(e.APIID, maxCode)))
 	}
-	return "apig: " + op + " API " + cut(apiID, 64)
+	return slog.GroupValue(append(attrs, slog.String("reason", e.text()), slog.Int("attempts", e.Attempts))...)
+}
+
+// interrupted is a call whose context ended, or would have ended before the next
+// attempt, with the failure before that, or nil.
+func interrupted(op, apiID string, attempts int, ended, last error) *CallError {
+	e := &CallError{Op: op, APIID: apiID, Attempts: attempts, why: ended.Error(), last: last, tree: []error{ended}}
+	if last != nil {
+		e.tree = append(e.tree, last)
+	}
+	return e
+}
+
+// unanswered is an attempt that ended without an answer. text is err's, without
+// credentials.
+func unanswered(op, apiID string, attempts int, err error, text string) *CallError {
+	text = strings.ReplaceAll(strings.TrimPrefix(text, "apig: "), ": apig: ", ": ") // of a call for credentials, which this one names
+	e := &CallError{Op: op, APIID: apiID, Attempts: attempts, why: text, tree: []error{&transportError{text, err}}}
+	if errors.As(err, new(*authError)) || errors.As(err, new(*limiterError)) {
+		e.tree = []error{err} // which holds nothing that a server has sent
+	}
+	return e
+}
+
+// transportError matches what an error of net/http matches, but has a text of its
+// own: malformed answers are quoted in net/http's, credentials that they echo
+// included.
+type transportError struct {
+	text string
+	err  error
+}
+
+func (e *transportError) Error() string { return e.text }
+
+// Is reports whether the error of net/http does.
+func (e *transportError) Is(target error) bool { return errors.Is(e.err, target) }
+
+// As finds the types that hold no text of a server.
+func (e *transportError) As(target any) bool {
+	switch target := target.(type) {
+	case *net.Error:
+		var found net.Error
+		if !errors.As(e.err, &found) {
+			return false
+		}
+		*target = networkError{e, found}
+		return true
+	case **net.DNSError, **tls.CertificateVerificationError, *syscall.Errno:
+		return errors.As(e.err, target)
+	}
+	return false
+}
+
+// networkError is a net.Error with the text of a transportError.
+type networkError struct {
+	*transportError
+	net net.Error
+}
+
+func (e networkError) Timeout() bool   { return e.net.Timeout() }
+func (e networkError) Temporary() bool { return e.net.(interface{ Temporary() bool }).Temporary() }
+
+// reasonOf is the text of an error within another one about the same call.
+func reasonOf(err error) string {
+	if e, ok := err.(interface{ reason() string }); ok {
+		return e.reason()
+	}
+	return err.Error()
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/require"
+
+	"github.com/apig-go/apig/apigtest"
 )
 
 // Where the tests publish. The IDs of the API and of what is made of it are
@@ -89,6 +91,76 @@ func newTest(t testing.TB, changes ...func(*Config)) (*Client, *httpmock.MockTra
 	return c, mt
 }
 
+// site is a gateway in memory, an API of it, and a client for it.
+type site struct {
+	*apigtest.Gateway
+	*Client
+	t   testing.TB
+	api string
+}
+
+// newSite starts a gateway without a network and a client with the default
+// policy. Inside a bubble of testing/synctest every wait is exact and takes no
+// time:
+//
+//	synctest.Test(t, func(t *testing.T) {
+//		s := newSite(t)
+//		s.Inject(apigtest.ApplyThenClose())
+//		record, err := s.Publish(t.Context(), s.request("1.4.2"))
+//		...
+//	})
+func newSite(t testing.TB, changes ...func(*Config)) *site {
+	t.Helper()
+	g := apigtest.NewGateway(apigtest.WithoutNetwork())
+	t.Cleanup(g.Close)
+	return &site{Gateway: g, Client: clientOf(t, g, changes...), t: t, api: g.AddAPI("orders")}
+}
+
+// clientOf is one more client for a gateway, as another process would have it.
+func clientOf(t testing.TB, g *apigtest.Gateway, changes ...func(*Config)) *Client {
+	t.Helper()
+	transport := g.Transport()
+	cfg := Config{
+		Endpoint:   g.URL(),
+		ProjectID:  g.ProjectID(),
+		InstanceID: g.InstanceID(),
+		Auth:       StaticToken(g.Token()),
+		HTTPClient: &http.Client{Transport: transport},
+	}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	c, err := New(cfg)
+	require.NoError(t, err)
+	t.Cleanup(transport.CloseIdleConnections)
+	return c
+}
+
+// request is a request about the site's API in the environment RELEASE.
+func (s *site) request(remark string) ActionRequest {
+	return ActionRequest{APIID: s.api, EnvID: EnvRelease, Remark: remark}
+}
+
+// requests is how many requests of a kind the gateway has received.
+func (s *site) requests(op apigtest.Op) int {
+	n := 0
+	for _, r := range s.Gateway.Requests() {
+		if r.Op == op {
+			n++
+		}
+	}
+	return n
+}
+
+// took is how long f takes, by the clock of the bubble.
+func took(f func()) time.Duration {
+	begin := time.Now()
+	f()
+	return time.Since(begin)
+}
+
+func retry(p RetryPolicy) func(*Config) { return func(cfg *Config) { cfg.Retry = p } }
+
 func attempts(n int) func(*Config) { return func(cfg *Config) { cfg.Retry.MaxAttempts = n } }
 
 func authBy(a Authenticator) func(*Config) { return func(cfg *Config) { cfg.Auth = a } }
@@ -120,11 +192,6 @@ func respondWith(status int, body func() io.Reader) httpmock.Responder {
 // actions is how many requests to publish or take offline were sent.
 func actions(mt *httpmock.MockTransport) int {
 	return mt.GetCallCountInfo()[http.MethodPost+" "+actionURL]
-}
-
-// histories is how many requests for the history were sent.
-func histories(mt *httpmock.MockTransport) int {
-	return mt.GetCallCountInfo()[http.MethodGet+" "+historyURL]
 }
 
 // directions are the two calls that share an endpoint.

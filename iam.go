@@ -2,14 +2,16 @@ package apig
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
+
+	"github.com/apig-go/apig/internal/errorbody"
 )
 
 // IAMEndpoint returns the address of the identity service (IAM) of a region of
@@ -17,7 +19,7 @@ import (
 func IAMEndpoint(region string) string { return serviceEndpoint("iam", region) }
 
 // IAM gets tokens for a user's name and password from the identity service,
-// scoped to a project. *IAM is a TokenSource; give it to TokenAuth, which keeps
+// scoped to a project. *IAM is a [TokenSource]; give it to [TokenAuth], which keeps
 // the tokens: one lasts for 24 hours.
 //
 // A failure of the service is an *APIGError whose Op is IAM. It is retried as
@@ -51,8 +53,17 @@ type IAM struct {
 	Logger         *slog.Logger
 }
 
+// Format prints whose tokens these are, whatever the verb, and no password.
+func (i *IAM) Format(s fmt.State, _ rune) {
+	if i == nil {
+		fmt.Fprint(s, "apig.IAM(nil)")
+		return
+	}
+	fmt.Fprintf(s, "apig.IAM(user %s)", errorbody.Line(cmp.Or(i.UserID, i.Username), maxCode))
+}
+
 // Agency gets tokens of an agency, with which another account has delegated
-// some of its rights. *Agency is a TokenSource, as IAM is.
+// some of its rights. *Agency is a [TokenSource], as IAM is.
 type Agency struct {
 	Endpoint string // of IAM, as in IAM
 
@@ -75,6 +86,16 @@ type Agency struct {
 	AttemptTimeout time.Duration
 	Retry          RetryPolicy
 	Logger         *slog.Logger
+}
+
+// Format prints whose tokens these are, whatever the verb, and nothing of their
+// source.
+func (a *Agency) Format(s fmt.State, _ rune) {
+	if a == nil {
+		fmt.Fprint(s, "apig.Agency(nil)")
+		return
+	}
+	fmt.Fprintf(s, "apig.Agency(%s of %s)", errorbody.Line(a.Name, maxCode), errorbody.Line(cmp.Or(a.DomainID, a.DomainName), maxCode))
 }
 
 // The body of POST /v3/auth/tokens.
@@ -201,13 +222,22 @@ func (i *IAM) check() error {
 	if i.ProjectID == "" && i.ProjectName == "" && (i.ProjectDomainID != "" || i.ProjectDomainName != "") {
 		bad.addf("IAM.ProjectName is empty, and IAM.ProjectDomainID and IAM.ProjectDomainName say where to look it up")
 	}
+	bad.text("IAM.Password", string(i.Password))
+	bad.text("IAM.UserID", i.UserID)
+	bad.text("IAM.Username", i.Username)
+	bad.text("IAM.DomainID", i.DomainID)
+	bad.text("IAM.DomainName", i.DomainName)
+	bad.text("IAM.ProjectID", i.ProjectID)
+	bad.text("IAM.ProjectName", i.ProjectName)
+	bad.text("IAM.ProjectDomainID", i.ProjectDomainID)
+	bad.text("IAM.ProjectDomainName", i.ProjectDomainName)
 	i.config().checkTransfer("IAM.", &bad)
 	return bad.err()
 }
 
 func (a *Agency) check() error {
 	var bad problems
-	if a.Source == nil {
+	if isNil(a.Source) {
 		bad.addf("Agency.Source is nil")
 	}
 	if a.Name == "" {
@@ -219,6 +249,11 @@ func (a *Agency) check() error {
 	if a.ProjectID != "" && a.ProjectName != "" {
 		bad.addf("Agency.ProjectID and Agency.ProjectName exclude each other")
 	}
+	bad.text("Agency.Name", a.Name)
+	bad.text("Agency.DomainID", a.DomainID)
+	bad.text("Agency.DomainName", a.DomainName)
+	bad.text("Agency.ProjectID", a.ProjectID)
+	bad.text("Agency.ProjectName", a.ProjectName)
 	a.config(Token{}).checkTransfer("Agency.", &bad)
 	return bad.err()
 }
@@ -230,15 +265,12 @@ func getToken(ctx context.Context, cfg Config, name, secret string, body authBod
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(authRequest{body}); err != nil {
-		return Token{}, err
-	}
-	c := newClient(cfg)
-	c.base = strings.TrimRight(cfg.Endpoint, "/")
+	_ = enc.Encode(authRequest{body}) // strings always marshal
+	iam := newService(cfg)
 	if cfg.HTTPClient == nil {
-		defer c.CloseIdleConnections()
+		defer iam.http.CloseIdleConnections()
 	}
-	return call(ctx, c, operation[Token]{
+	return read(ctx, &iam, operation{
 		name: name,
 		request: request{
 			method: http.MethodPost,
@@ -246,8 +278,7 @@ func getToken(ctx context.Context, cfg Config, name, secret string, body authBod
 			body:   buf.Bytes(),
 			secret: secret,
 		},
-		decode: decodeToken,
-	})
+	}, decodeToken)
 }
 
 // decodeToken reads the token from the header and its end from the body. A

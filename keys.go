@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/apig-go/apig/internal/credcache"
+	"github.com/apig-go/apig/internal/errorbody"
 	"github.com/apig-go/apig/internal/sdkhmac"
 )
 
@@ -21,7 +23,13 @@ type Keys struct {
 	Expiry        time.Time
 }
 
-// KeySource gets keys. It does no caching: KeyAuth does. *ECSKeys is one.
+// Format prints which keys these are and when they end, whatever the verb, and
+// nothing secret.
+func (k Keys) Format(s fmt.State, _ rune) {
+	fmt.Fprintf(s, "apig.Keys(%s, %s)", errorbody.Line(k.AccessKey, maxCode), ending(k.Expiry))
+}
+
+// KeySource gets keys. It does no caching: [KeyAuth] does. *ECSKeys is one.
 type KeySource interface {
 	Keys(ctx context.Context) (Keys, error)
 }
@@ -34,36 +42,40 @@ func StaticKeys(accessKey, secretKey string) Authenticator {
 }
 
 func fixedKeys(keys *Keys) *staticKeys {
-	return &staticKeys{func() *Keys { return keys }}
+	return &staticKeys{func() *Keys { return keys }, keys.check()}
 }
 
-// staticKeys holds its keys in a function, which fmt cannot look into. Into a
-// pointer it does, below the first, with a verb that suits none, such as %s.
-type staticKeys struct{ keys func() *Keys }
+// staticKeys holds its keys in a function, into which nothing that prints values
+// looks.
+type staticKeys struct {
+	keys func() *Keys
+	bad  error // why they cannot be used, or nil
+}
 
-func (s *staticKeys) check() error { return s.keys().check() }
+func (s *staticKeys) check() error { return s.bad }
 
 // Authenticate signs the request.
 func (s *staticKeys) Authenticate(r *http.Request) error {
-	if err := s.check(); err != nil {
-		return err
+	if s.bad != nil {
+		return s.bad
 	}
 	return s.keys().sign(r)
 }
 
 // KeyAuth authenticates by signing each request with the keys of source, such
-// as temporary ones. It keeps them as TokenAuth keeps tokens.
+// as temporary ones. It keeps them as [TokenAuth] keeps tokens.
 //
 // A rejected signature is never repeated, since five of them in a row lock a
 // key for five minutes; but the rejected keys are dropped, so that the next call
 // asks source again.
 //
-// Without a source there is no Authenticator, which New then says.
+// Without a source, or with a nil pointer as one, there is no Authenticator, which
+// New then says.
 func KeyAuth(source KeySource) Authenticator {
-	if source == nil {
+	if isNil(source) {
 		return nil
 	}
-	return &keyAuth{newCache(func(ctx context.Context) (Keys, time.Time, error) {
+	return &keyAuth{credcache.New(func(ctx context.Context) (Keys, time.Time, error) {
 		keys, err := source.Keys(ctx)
 		if err != nil {
 			return Keys{}, time.Time{}, err
@@ -72,11 +84,11 @@ func KeyAuth(source KeySource) Authenticator {
 	})}
 }
 
-type keyAuth struct{ keys *cache[Keys] }
+type keyAuth struct{ keys *credcache.Cache[Keys] }
 
 // Authenticate signs the request with living keys.
 func (a *keyAuth) Authenticate(r *http.Request) error {
-	keys, err := a.keys.get(r.Context())
+	keys, err := a.keys.Get(r.Context())
 	if err != nil {
 		return fmt.Errorf("getting keys: %w", err)
 	}
@@ -87,7 +99,7 @@ func (a *keyAuth) Authenticate(r *http.Request) error {
 // repetition.
 func (a *keyAuth) Refresh(rejected *http.Request) bool {
 	signature := rejected.Header.Get("Authorization")
-	a.keys.drop(func(k Keys) bool { return strings.Contains(signature, "Access="+k.AccessKey+",") })
+	a.keys.Drop(func(k Keys) bool { return strings.Contains(signature, "Access="+k.AccessKey+",") })
 	return false
 }
 
@@ -142,5 +154,5 @@ func signs(auth Authenticator) bool {
 	return false
 }
 
-// Keys makes keys that do not change their own source, for KeyAuth.
+// Keys makes keys that do not change their own source, for [KeyAuth].
 func (k Keys) Keys(context.Context) (Keys, error) { return k, nil }

@@ -1,8 +1,8 @@
 package apig
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -13,42 +13,46 @@ import (
 	"time"
 )
 
-// pageLimit is the most rows the service gives in one page.
-const pageLimit = 500
-
-// Settling is worth more patience than an ordinary call: reading does no harm,
-// and what cannot be read leaves the caller in the dark.
 const (
-	patientAttempts = 12
-	patientRenewals = 3
+	// pageLimit is the most rows the service gives in one page.
+	pageLimit = 500
+
+	// maxRows is the most rows of a list that are read. A gateway has room for a
+	// few thousand APIs.
+	maxRows = 100_000
 )
 
 // list is a list of the service as data: where it is and what to ask for.
 type list[T any] struct {
-	name, apiID string // as in operation
-	path        string
-	key         string // the rows stand under it
-	query       url.Values
-	patient     bool // with the patience of settling
+	op, apiID string // as in operation
+	path      string
+	key       string // the rows stand under it
+	query     url.Values
+	id        func(*T) string         // of a row
+	check     func(*answer, *T) error // says why a row cannot be of this list; or nil
+	most      int                     // rows that are read
+	bound     int                     // of a page, in bytes
 }
 
 // page is one page of a list.
 type page[T any] struct {
-	offset int
-	total  int // rows in the whole list
-	rows   []T
-	clock  clock
+	offset         int
+	total          int // rows in the whole list
+	rows           []T
+	asked, arrived time.Time // by our clock
+	date           time.Time // of the answer, by the gateway's clock; or zero
+	badID          error     // why the ID of a row is none; or nil
 }
 
 // all yields the rows of all pages. A mistake of the caller is all it yields.
-func (l list[T]) all(ctx context.Context, c *Client, mistake error) iter.Seq2[T, error] {
+func (l list[T]) all(ctx context.Context, s *service, mistake error) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
 		if mistake != nil {
 			yield(none, mistake)
 			return
 		}
-		for p, err := range l.pages(ctx, c) {
+		for p, err := range l.pages(ctx, s) {
 			if err != nil {
 				yield(none, err)
 				return
@@ -64,88 +68,81 @@ func (l list[T]) all(ctx context.Context, c *Client, mistake error) iter.Seq2[T,
 
 // pages reads page after page, until all rows that the service counts were
 // read. A list that ends before is an error: nothing may be taken for missing
-// because it was not read.
-func (l list[T]) pages(ctx context.Context, c *Client) iter.Seq2[page[T], error] {
+// because it was not read. So is one that goes on and on.
+func (l list[T]) pages(ctx context.Context, s *service) iter.Seq2[page[T], error] {
 	return func(yield func(page[T], error) bool) {
+		var total int               // of the first page
+		begins := map[string]bool{} // IDs of the first row of each page
 		for seen := 0; ; {
-			p, err := call(ctx, c, l.page(seen))
-			if err == nil && len(p.rows) == 0 && seen < p.total {
-				err = &callError{op: l.name, apiID: l.apiID,
-					err: fmt.Errorf("%w: the list ends after %d of its %d rows", ErrBadResponse, seen, p.total)}
+			p, err := l.page(ctx, s, seen)
+			if seen == 0 {
+				total = p.total
 			}
-			if !yield(p, err) || err != nil {
+			switch {
+			case err != nil:
+			case p.badID != nil:
+				err = l.broken("%v", p.badID)
+			case p.total > total+pageLimit: // a few may join while it is read
+				err = l.broken("its total has grown from %d to %d", total, p.total)
+			}
+			if err == nil && len(p.rows) > 0 {
+				id := l.id(&p.rows[0])
+				if begins[id] {
+					err = l.broken("a page comes again")
+				}
+				begins[id] = true
+			}
+			if err != nil {
+				yield(page[T]{}, err)
 				return
 			}
-			if seen += len(p.rows); seen >= p.total {
+			if seen += len(p.rows); !yield(p, nil) || seen >= p.total {
 				return
 			}
 		}
 	}
 }
 
-// page is the operation that reads the page which begins at offset.
-func (l list[T]) page(offset int) operation[page[T]] {
+func (l list[T]) broken(format string, args ...any) error {
+	return &CallError{Op: l.op, APIID: l.apiID, why: "unreadable list: " + fmt.Sprintf(format, args...), tree: []error{ErrBadResponse}}
+}
+
+// page reads the page that begins at offset.
+func (l list[T]) page(ctx context.Context, s *service, offset int) (page[T], error) {
 	query := maps.Clone(l.query)
 	query.Set("offset", strconv.Itoa(offset))
 	query.Set("limit", strconv.Itoa(pageLimit))
-	op := operation[page[T]]{
-		name:    l.name,
-		apiID:   l.apiID,
-		request: request{method: http.MethodGet, path: l.path + "?" + query.Encode(), bound: maxList},
-		decode: func(a *answer) (page[T], error) {
-			total, rows, err := decodePage[T](a, l.key)
-			return page[T]{offset, total, rows, clock{a.date(), a.arrived}}, err
-		},
-	}
-	if l.patient {
-		op.attempts, op.renewals = patientAttempts, patientRenewals
-	}
-	return op
+	op := operation{name: l.op, apiID: l.apiID, request: request{method: http.MethodGet, path: l.path + "?" + query.Encode(), bound: l.bound}}
+	return read(ctx, s, op, func(a *answer) (page[T], error) {
+		p := page[T]{offset: offset, asked: a.start, arrived: a.arrived, date: a.date()}
+		return p, l.decode(a, &p)
+	})
 }
 
-// decodePage refuses what is not a page: nothing may be taken for an empty
-// list but a list that says it is empty.
-func decodePage[T any](a *answer, key string) (total int, rows []T, err error) {
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(a.body, &object); err != nil {
-		return 0, nil, fmt.Errorf("the body is not a list: %s", a.text(err.Error(), maxMessage))
+// decode refuses what is not a page: nothing may be taken for an empty list but a
+// list that says it is empty.
+func (l list[T]) decode(a *answer, p *page[T]) error {
+	total := -1
+	err := decodeObject(a.body, fieldDecoders{"total": decodeInto(&total), l.key: decodeRows(&p.rows, pageLimit)})
+	switch {
+	case err != nil:
+		return fmt.Errorf("the body is not a list: %s", a.text(err.Error(), maxMessage))
+	case a.status != http.StatusOK || total < 0:
+		return errors.New("the body is a list without a total")
+	case total > l.most:
+		return fmt.Errorf("the list has %d rows, at most %d are read", total, l.most)
 	}
-	if raw := object["total"]; a.status != http.StatusOK || raw == nil || string(raw) == "null" {
-		return 0, nil, errors.New("the body is a list without a total")
+	if whole := max(0, min(pageLimit, total-p.offset)); len(p.rows) != whole {
+		return fmt.Errorf("the page has %d rows instead of %d", len(p.rows), whole)
 	}
-	if err := json.Unmarshal(object["total"], &total); err != nil || total < 0 {
-		return 0, nil, errors.New("the total of the list is not a number")
-	}
-	if raw := object[key]; raw != nil {
-		if err := json.Unmarshal(raw, &rows); err != nil {
-			return 0, nil, fmt.Errorf("the rows of the list cannot be read: %s", a.text(err.Error(), maxMessage))
+	p.total = total
+	for i := range p.rows {
+		p.badID = cmp.Or(p.badID, a.checkID(l.id(&p.rows[i])))
+		if l.check != nil {
+			if err := l.check(a, &p.rows[i]); err != nil {
+				return err
+			}
 		}
 	}
-	return total, rows, nil
-}
-
-// clock is what an answer tells of the gateway's clock.
-type clock struct {
-	now     time.Time // by the gateway; zero: not told
-	arrived time.Time // when it did, by ours
-}
-
-// at is when something happened by the gateway's clock that happened at t by
-// ours: up to a second early, and by as much as the answer took to arrive. It
-// is zero if the gateway did not tell the time. The wall clock of this machine
-// plays no part, since Sub goes by the monotonic one.
-func (c clock) at(t time.Time) time.Time {
-	if c.now.IsZero() {
-		return time.Time{}
-	}
-	return c.now.Add(-c.arrived.Sub(t))
-}
-
-// since is the earliest time that the gateway can show for what was done from t
-// on by our clock, or zero.
-func (c clock) since(t time.Time) time.Time {
-	if at := c.at(t); !at.IsZero() {
-		return at.Add(-slack)
-	}
-	return time.Time{}
+	return nil
 }

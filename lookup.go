@@ -3,6 +3,7 @@ package apig
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"net/url"
@@ -15,7 +16,7 @@ type Environment struct {
 	ID         string    `json:"id"`
 	Name       string    `json:"name"`
 	Remark     string    `json:"remark"`
-	CreateTime time.Time `json:"create_time"` // zero if it cannot be read
+	CreateTime time.Time `json:"create_time,omitzero"` // zero if it cannot be read
 }
 
 // UnmarshalJSON reads the service's form. A time that cannot be read is zero.
@@ -42,14 +43,14 @@ func (c *Client) Environments(ctx context.Context, q EnvironmentQuery) iter.Seq2
 	if q.Name != "" {
 		query.Set("name", q.Name)
 	}
-	l := list[Environment]{name: "Environments", path: "/envs", key: "envs", query: query}
+	l := list[Environment]{op: "Environments", path: "/envs", key: "envs", query: query, id: func(e *Environment) string { return e.ID }, most: maxRows, bound: maxList}
 	// The documentation does not say whether the service looks for the whole
 	// name or a part of it.
-	return only(l.all(ctx, c, nil), func(e Environment) bool { return q.Name == "" || e.Name == q.Name })
+	return only(l.all(ctx, &c.service, nil), func(e Environment) bool { return q.Name == "" || e.Name == q.Name })
 }
 
 // EnvironmentByName returns the environment with this name. The error matches
-// ErrNotFound if there is none.
+// [ErrNotFound] if there is none.
 func (c *Client) EnvironmentByName(ctx context.Context, name string) (*Environment, error) {
 	return exactlyOne("EnvironmentByName", name, c.Environments(ctx, EnvironmentQuery{Name: name}))
 }
@@ -68,7 +69,7 @@ type API struct {
 	Publications []Publication `json:"-"` // newest first
 }
 
-// Publication is that an API is published in an environment.
+// Publication is one environment that an API is published in.
 type Publication struct {
 	EnvID       string
 	EnvName     string
@@ -90,44 +91,45 @@ func (a *API) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &wire); err != nil {
 		return err
 	}
-	a.Publications = nil
-	for i, envID := range wire.EnvIDs {
-		a.Publications = append(a.Publications, Publication{
-			EnvID:       envID,
-			EnvName:     wire.EnvNames.at(i),
-			PublishID:   wire.PublishIDs.at(i),
-			PublishTime: parseTime(wire.PublishTimes.at(i)),
-		})
+	if wire.EnvIDs == "" {
+		a.Publications = nil
+		return nil
 	}
-	return nil
-}
-
-// joined is a list that the service has joined with "|".
-type joined []string
-
-func (j *joined) UnmarshalJSON(b []byte) error {
-	var s string
-	if json.Unmarshal(b, &s) == nil && s != "" {
-		*j = strings.Split(s, "|")
+	n := 1 + strings.Count(string(wire.EnvIDs), "|")
+	if n > maxEnvironments {
+		return fmt.Errorf("it is published in more than %d environments", maxEnvironments)
 	}
-	return nil
-}
-
-func (j joined) at(i int) string {
-	if i < len(j) {
-		return j[i]
-	}
-	return ""
-}
-
-// publishedIn returns the publication in an environment, or nil.
-func (a *API) publishedIn(envID string) *Publication {
+	a.Publications = make([]Publication, n)
 	for i := range a.Publications {
-		if a.Publications[i].EnvID == envID {
-			return &a.Publications[i]
+		a.Publications[i] = Publication{
+			EnvID:       wire.EnvIDs.next(),
+			EnvName:     wire.EnvNames.next(),
+			PublishID:   wire.PublishIDs.next(),
+			PublishTime: parseTime(wire.PublishTimes.next()),
 		}
 	}
 	return nil
+}
+
+// maxEnvironments is far above how many environments a gateway may have.
+const maxEnvironments = 200
+
+// joined is a list that the service has joined with "|". Whatever is not a text
+// is empty.
+type joined string
+
+func (j *joined) UnmarshalJSON(b []byte) error {
+	var s string
+	_ = json.Unmarshal(b, &s)
+	*j = joined(s)
+	return nil
+}
+
+// next takes the next part off the list, which is empty after the last.
+func (j *joined) next() string {
+	part, rest, _ := strings.Cut(string(*j), "|")
+	*j = joined(rest)
+	return part
 }
 
 // APIQuery says which APIs to list. The zero value is all; fields that are set
@@ -140,10 +142,22 @@ type APIQuery struct {
 
 // APIs lists the APIs of the gateway, as Versions lists versions.
 func (c *Client) APIs(ctx context.Context, q APIQuery) iter.Seq2[API, error] {
-	return only(q.list("APIs").all(ctx, c, nil), func(a API) bool { return q.Name == "" || a.Name == q.Name })
+	return only(q.list("APIs").all(ctx, &c.service, q.check()), func(a API) bool { return q.Name == "" || a.Name == q.Name })
 }
 
-func (q APIQuery) list(name string) list[API] {
+// check reports the mistakes in the query.
+func (q APIQuery) check() error {
+	var bad problems
+	if q.GroupID != "" {
+		bad.id("GroupID", q.GroupID)
+	}
+	if q.EnvID != "" {
+		bad.id("EnvID", q.EnvID)
+	}
+	return bad.err()
+}
+
+func (q APIQuery) list(op string) list[API] {
 	query := url.Values{}
 	if q.Name != "" {
 		query.Set("name", q.Name)
@@ -155,11 +169,17 @@ func (q APIQuery) list(name string) list[API] {
 	if q.EnvID != "" {
 		query.Set("env_id", q.EnvID)
 	}
-	return list[API]{name: name, path: "/apis", key: "apis", query: query}
+	return list[API]{op: op, path: "/apis", key: "apis", query: query, id: func(a *API) string { return a.ID }, most: maxRows, bound: maxList,
+		check: func(_ *answer, a *API) error {
+			if q.GroupID != "" && !sameOrEmpty(a.GroupID, q.GroupID) { // a batch would publish it, or take it offline
+				return errors.New("the list has an API of another group")
+			}
+			return nil
+		}}
 }
 
-// APIByName returns the API with this name. The error matches ErrNotFound if
-// there is none, and ErrAmbiguous if several groups have one.
+// APIByName returns the API with this name. The error matches [ErrNotFound] if
+// there is none, and [ErrAmbiguous] if several groups have one.
 func (c *Client) APIByName(ctx context.Context, name string) (*API, error) {
 	return exactlyOne("APIByName", name, c.APIs(ctx, APIQuery{Name: name}))
 }
@@ -187,12 +207,12 @@ func exactlyOne[T any](op, name string, seq iter.Seq2[T, error]) (*T, error) {
 			return nil, err
 		}
 		if found != nil {
-			return nil, &callError{op: op, err: fmt.Errorf("%w: several are named %q", ErrAmbiguous, name)}
+			return nil, &CallError{Op: op, why: fmt.Sprintf("several are named %q", name), tree: []error{ErrAmbiguous}}
 		}
 		found = &v
 	}
 	if found == nil {
-		return nil, &callError{op: op, err: fmt.Errorf("%w: none is named %q", ErrNotFound, name)}
+		return nil, &CallError{Op: op, why: fmt.Sprintf("none is named %q", name), tree: []error{ErrNotFound}}
 	}
 	return found, nil
 }

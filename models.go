@@ -2,6 +2,7 @@ package apig
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -20,8 +21,8 @@ type PublishRecord struct {
 	APIName     string    `json:"api_name"`
 	EnvID       string    `json:"env_id"`
 	Remark      string    `json:"remark"`
-	PublishTime time.Time `json:"publish_time"` // zero if the gateway gave none that can be read
-	VersionID   string    `json:"version_id"`   // the version in effect
+	PublishTime time.Time `json:"publish_time,omitzero"` // zero if the gateway gave none that can be read
+	VersionID   string    `json:"version_id"`            // the version in effect
 
 	// RequestID names the request that was answered with this record.
 	RequestID string `json:"-"`
@@ -35,18 +36,33 @@ type PublishRecord struct {
 // UnmarshalJSON reads the service's form. A time that cannot be read is zero
 // and no error: the publication it belongs to has been made.
 func (r *PublishRecord) UnmarshalJSON(b []byte) error {
-	type plain PublishRecord
-	wire := struct {
-		*plain
-		PublishTime gatewayTime `json:"publish_time"`
-	}{plain: (*plain)(r)}
+	var wire wireRecord
 	err := json.Unmarshal(b, &wire)
-	r.PublishTime = wire.PublishTime.Time
+	*r = *wire.record()
 	return err
+}
+
+// wireRecord is a PublishRecord as the service writes it.
+type (
+	plainRecord PublishRecord
+	wireRecord  struct {
+		plainRecord
+		PublishTime gatewayTime `json:"publish_time"`
+	}
+)
+
+// record is the record that was read into w.
+func (w *wireRecord) record() *PublishRecord {
+	w.plainRecord.PublishTime = w.PublishTime.Time
+	return (*PublishRecord)(&w.plainRecord)
 }
 
 // namesPublication reports whether the record is more than an echo.
 func (r *PublishRecord) namesPublication() bool { return r.VersionID != "" || r.PublishID != "" }
+
+// keptVersions is how many versions of an API in an environment the service
+// keeps.
+const keptVersions = 10
 
 // Version is one publication of an API in an environment. The gateway keeps
 // the last ten of each.
@@ -57,7 +73,7 @@ type Version struct {
 	EnvID       string    `json:"env_id"`
 	EnvName     string    `json:"env_name"`
 	Remark      string    `json:"remark"`
-	PublishTime time.Time `json:"publish_time"` // whole seconds; zero if it cannot be read
+	PublishTime time.Time `json:"publish_time,omitzero"` // whole seconds; zero if it cannot be read
 	Status      Status    `json:"status"`
 }
 
@@ -85,6 +101,17 @@ const (
 	StatusNotInEffect Status = 2
 )
 
+// String is the status in lower case, or its number.
+func (s Status) String() string {
+	switch s {
+	case StatusInEffect:
+		return "in effect"
+	case StatusNotInEffect:
+		return "not in effect"
+	}
+	return "status " + strconv.Itoa(int(s))
+}
+
 // gatewayTime is a time as the service writes it: RFC 3339, with up to nine
 // decimals or none, in UTC or with an offset. The year 1 stands for no time.
 // Whatever cannot be read is the zero time.
@@ -102,4 +129,19 @@ func parseTime(s string) time.Time {
 		return time.Time{}
 	}
 	return t
+}
+
+// BatchItem is what became of one API of a batch: exactly one of Record and Err
+// is set, and Err means the same as the error of Publish or Offline.
+type BatchItem struct {
+	APIID   string
+	APIName string // empty if the gateway did not tell
+	Record  *PublishRecord
+	Err     error
+}
+
+// BatchResult has one item for each API: in the order of APIIDs, or for a group
+// in the order of its list.
+type BatchResult struct {
+	Items []BatchItem
 }

@@ -1,308 +1,147 @@
 package apig
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"math/rand/v2"
-	"net"
-	"net/http"
-	"strings"
+	"log/slog"
 	"time"
+
+	"github.com/apig-go/apig/internal/errorbody"
 )
 
+// Outcome is what became of a change.
+type Outcome int
+
+// The outcomes of a change.
 const (
-	// keptVersions is how many versions of an API in an environment the
-	// service keeps.
-	keptVersions = 10
-
-	// slack is how much older than the start of a lost request its version may
-	// look: the history has whole seconds, which makes up to one, and the
-	// other is for a Date and a publish time from different machines.
-	slack = 2 * time.Second
-
-	// doubt is how much older still a version may be and yet not be told from
-	// the lost one for sure, should the clocks of the gateway disagree.
-	doubt = 10 * time.Second
-
-	// tagLength is what a tag adds to a remark, in characters.
-	tagLength = 12
+	Unknown    Outcome = iota // it may have been applied, and the client could not find out
+	Applied                   // it was applied
+	NotApplied                // it was not, and will not be
 )
 
-// tagged is the remark of one publication as it is sent: with TagRemark it has
-// a tag that no other call has.
-func (c *Client) tagged(remark string) string {
-	if !c.retry.TagRemark {
-		return remark
+// String is the outcome in lower case: applied, not applied or unknown.
+func (o Outcome) String() string {
+	switch o {
+	case Applied:
+		return "applied"
+	case NotApplied:
+		return "not applied"
 	}
-	return strings.TrimPrefix(fmt.Sprintf("%s #%010x", remark, rand.Uint64N(1<<40)), " ")
+	return "unknown"
 }
 
-// remarkLimit is how long a caller's remark of a publication may be.
-func (c *Client) remarkLimit() int {
-	if c.retry.TagRemark {
-		return maxRemark - tagLength
-	}
-	return maxRemark
-}
-
-// standing is what became of a change whose outcome was unknown.
-type standing int
-
-const (
-	doubtful  standing = iota // it cannot be told
-	applied                   // it was applied
-	absent                    // it was not applied and will not be
-	gone                      // what it was to change does not exist
-	unsettled                 // nothing was asked, since repeating it does no harm
-)
-
-func (s standing) String() string {
-	return [...]string{"unknown", "applied", "not applied", "gone", "repeatable"}[s]
-}
-
-// settled is a standing and what goes with it.
-type settled[T any] struct {
-	standing standing
-	value    T      // if applied
-	why      string // if doubtful
-	err      error  // if gone; if doubtful, the end of the context, if that is to come too soon
-}
-
-// lost is a change of which nobody knows whether it was applied.
-type lost struct {
-	start time.Time     // of the first attempt with that outcome
-	end   time.Time     // when the latest one failed
-	wait  time.Duration // how long after that it may still be applied
-	cause error         // why it failed
-}
-
-func lostSince(start time.Time, f failure, settleWait time.Duration) lost {
+// OutcomeOf says what an error that a change has returned means: nil is Applied,
+// an error that matches [ErrOutcomeUnknown] is Unknown, and every other one is
+// NotApplied. Of a *BatchError it is the worst of its items: Unknown before
+// NotApplied.
+func OutcomeOf(err error) Outcome {
 	switch {
-	case f.timedOut():
-		settleWait *= 2
-	case f.serviceAnswered():
-		settleWait = 0
+	case err == nil:
+		return Applied
+	case errors.Is(err, ErrOutcomeUnknown):
+		return Unknown
 	}
-	return lost{start, f.end, settleWait, f.err}
+	return NotApplied
 }
 
-// timedOut reports whether somebody, here or on the way, had waited as long as
-// they would: the request may well be under way still.
-func (f failure) timedOut() bool {
-	var timeout net.Error
-	return f.status == http.StatusRequestTimeout || f.status == http.StatusGatewayTimeout ||
-		f.status == 0 && errors.As(f.err, &timeout) && timeout.Timeout()
+// UnknownError is a change that may have been applied and whose outcome could
+// not be found out. It matches [ErrOutcomeUnknown], and errors.As finds what began
+// it, such as an *APIGError. [Client.Settle] looks again.
+//
+// Its fields are enough to go on, for a person as for another process: Settle
+// takes an UnknownError that was made again from its JSON. On another machine its
+// clock counts where SentAtGateway is zero and the remark has no tag: one that is
+// more than ten seconds off from that of the first can make Settle take what was
+// applied for not applied.
+type UnknownError struct {
+	// Op is the method that was called, such as Publish.
+	Op string `json:"op"`
+	// APIID is the API that it was about.
+	APIID string `json:"api_id"`
+	// EnvID is the environment, or empty where a version says it.
+	EnvID string `json:"env_id,omitempty"`
+	// VersionID is the version that was to be switched to or taken offline.
+	VersionID string `json:"version_id,omitempty"`
+	// Remark is the remark as it was sent, with its tag if it has one. The
+	// version that a lost publication has made has it too.
+	Remark string `json:"remark,omitempty"`
+	// Tagged says that the remark has a tag of RetryPolicy.TagRemark, which no
+	// other call has.
+	Tagged bool `json:"tagged,omitempty"`
+	// SentAt is when the first attempt began whose outcome is unknown, by the
+	// clock of this machine.
+	SentAt time.Time `json:"sent_at,omitzero"`
+	// SentAtGateway is the same by the gateway's clock, to within two seconds;
+	// zero if it is not known that well.
+	SentAtGateway time.Time `json:"sent_at_gateway,omitzero"`
+	// FailedAt is when the last attempt had failed. What was lost may be applied
+	// until twice RetryPolicy.SettleWait after it.
+	FailedAt time.Time `json:"failed_at,omitzero"`
+	// Attempts is how many requests the call had made.
+	Attempts int `json:"attempts,omitempty"`
+
+	cause error  // of the last attempt; nil in one made from JSON
+	why   string // it could not be settled
+	ended error  // of the caller's context, or the mistake in an error made from JSON; or nil
+
+	// rivals are publications of the client whose versions are not this one's; nil
+	// in an error made from JSON.
+	rivals *rivals
 }
 
-// serviceAnswered reports whether the service itself, and not something in
-// front of it, has said that it failed: then it is done with the request.
-func (f failure) serviceAnswered() bool {
-	return f.status >= 500 && f.code.service()
-}
+// Error is one line: the operation, the API, the failure and why its outcome
+// could not be found out.
+func (e *UnknownError) Error() string { return subject(e.Op, e.APIID) + ": " + e.reason() }
 
-// looks is when to look at the history, counted from the failure.
-func (l lost) looks() []time.Duration {
-	if l.wait == 0 {
-		return []time.Duration{0}
+func (e *UnknownError) reason() string {
+	s := "outcome unknown"
+	if e.cause != nil {
+		s = reasonOf(e.cause) + "; " + s
 	}
-	return []time.Duration{l.wait / 4, l.wait / 2, l.wait}
-}
-
-// judge says what a history proves: a standing, the version it rests on, and
-// the reason where it proves nothing.
-type judge func(h history) (s standing, v *Version, why string)
-
-// settle asks the gateway's own history what became of the request. That the
-// change is absent counts only in the last look, when it can no longer be
-// under way.
-func (c *Client) settle(ctx context.Context, l lost, op string, r ActionRequest, find judge) settled[*Version] {
-	var s settled[*Version]
-	for _, look := range l.looks() {
-		cutShort := sleep(ctx, l.end.Add(look))
-		if ctx.Err() != nil {
-			return settled[*Version]{why: "the context ended before it was settled"}
-		}
-		h, err := c.history(ctx, r.APIID, r.EnvID)
-		if err != nil {
-			return unreadable(ctx, err, op)
-		}
-		s.standing, s.value, s.why = find(h)
-		if s.standing == applied {
-			return s
-		}
-		if cutShort != nil {
-			return settled[*Version]{why: "the context ends before it can be settled", err: cutShort}
-		}
+	if e.why != "" {
+		s += ": " + e.why
 	}
 	return s
 }
 
-// unreadable is the standing of a change whose history gave err. That the API
-// does not exist is an answer; everything else leaves the outcome open.
-func unreadable(ctx context.Context, err error, op string) settled[*Version] {
-	var refused *APIGError
-	if errors.As(err, &refused) && refused.Code == CodeAPINotFound {
-		e := *refused
-		e.Op = op
-		return settled[*Version]{standing: gone, err: &e}
+// Unwrap returns [ErrOutcomeUnknown], the failure of the attempt and the end of the
+// context. A failure to read the history is not among them: it would make the
+// change look forbidden or throttled.
+func (e *UnknownError) Unwrap() []error {
+	tree := []error{ErrOutcomeUnknown}
+	if e.cause != nil {
+		tree = append(tree, e.cause)
 	}
-	if ctx.Err() != nil {
-		return settled[*Version]{why: "the context ended before it was settled"}
+	if e.ended != nil {
+		tree = append(tree, e.ended)
 	}
-	return settled[*Version]{why: "the history cannot be read: " + strings.TrimPrefix(err.Error(), "apig: ")}
+	return tree
 }
 
-// settlePublish looks for the version that a lost publication made.
-func (c *Client) settlePublish(ctx context.Context, l lost, op string, r ActionRequest, t *turn) settled[*PublishRecord] {
-	s := c.settle(ctx, l, op, r, func(h history) (standing, *Version, string) {
-		return h.judgePublish(r.Remark, l.start, c.retry.TagRemark,
-			c.contested(t, r.EnvID, r.Remark, l.start), t.knows(r.EnvID))
-	})
-	if s.standing != applied {
-		return settled[*PublishRecord]{standing: s.standing, why: s.why, err: s.err}
-	}
-	v := s.value
-	record := v.recovered()
-	record.APIID, record.EnvID = r.APIID, r.EnvID
-	if v.InEffect() {
-		// The history does not name these two. They are worth one request, but
-		// the publication is known to be made even if that fails.
-		read := readRuntime(r.APIID, r.EnvID)
-		read.attempts = 1
-		if d, err := call(ctx, c, read); err == nil {
-			record.PublishID, record.APIName = d.PublishID, d.Name
+// LogValue makes the error a group in structured logs.
+func (e *UnknownError) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.String("op", e.Op)}
+	for _, a := range []slog.Attr{
+		slog.String("api_id", errorbody.Line(e.APIID, maxCode)),
+		slog.String("env_id", errorbody.Line(e.EnvID, maxCode)),
+		slog.String("version_id", errorbody.Line(e.VersionID, maxCode)),
+		slog.String("remark", errorbody.Line(e.Remark, maxMessage)),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
 		}
 	}
-	return settled[*PublishRecord]{standing: applied, value: record}
-}
-
-// contested reports whether a version with this remark, found for a call that
-// began at start, may have been made by another call of this client.
-func (c *Client) contested(t *turn, envID, remark string, start time.Time) bool {
-	return t.contested(envID, remark, start) || c.turns.groupOpen(c.instanceID, envID, remark, start)
-}
-
-// judgePublish decides whether a publication with this remark, first attempted
-// at start by our clock, is in the history. What this client has reported to a
-// caller belongs to another call; a contested version may.
-func (h history) judgePublish(remark string, start time.Time, tagged, contested bool,
-	reported func(id string) bool,
-) (standing, *Version, string) {
-	since := h.since(start)
-	var (
-		ours     *Version
-		close    bool
-		complete = len(h.versions) < keptVersions
-	)
-	for i := range h.versions {
-		v := &h.versions[i]
-		old := !since.IsZero() && v.PublishTime.Before(since.Add(-doubt))
-		switch {
-		case reported(v.ID):
-			complete = true // the oldest go first: what came after it is here
-		case strings.TrimSpace(v.Remark) != strings.TrimSpace(remark):
-			complete = complete || old
-		case tagged, !contested && !since.IsZero() && !v.PublishTime.Before(since):
-			ours = newer(ours, v)
-		case old:
-			complete = true
-		default:
-			close = true
-		}
+	if !e.SentAt.IsZero() {
+		attrs = append(attrs, slog.Time("sent_at", e.SentAt))
 	}
-	switch {
-	case ours != nil:
-		return applied, ours, ""
-	case close:
-		return doubtful, nil, "the history has a version with the same remark that may be of this call or of an earlier one"
-	case !complete:
-		return doubtful, nil, "the history has newer versions only, which may have displaced the one of this call"
+	if !e.SentAtGateway.IsZero() {
+		attrs = append(attrs, slog.Time("sent_at_gateway", e.SentAtGateway))
 	}
-	return absent, nil, ""
+	return slog.GroupValue(append(attrs, slog.Int("attempts", e.Attempts), slog.String("reason", e.reason()))...)
 }
 
-// since is the earliest time that the history can show for a version made from
-// start on, or zero if the gateway's clock cannot be told.
-func (h history) since(start time.Time) time.Time {
-	for _, v := range h.versions {
-		if v.PublishTime.IsZero() {
-			return time.Time{}
-		}
-	}
-	return h.clock.since(start)
-}
-
-// newer prefers the version in effect, then the later one.
-func newer(a, b *Version) *Version {
-	switch {
-	case a == nil, b.InEffect() && !a.InEffect():
-		return b
-	case a.InEffect() && !b.InEffect(), b.PublishTime.Before(a.PublishTime):
-		return a
-	}
-	return b
-}
-
-// settleOffline looks whether the API still is published.
-func (c *Client) settleOffline(ctx context.Context, l lost, op string, r ActionRequest, t *turn) settled[*PublishRecord] {
-	s := c.settle(ctx, l, op, r, func(h history) (standing, *Version, string) {
-		return h.judgeOffline(l.start, t.knows(r.EnvID))
-	})
-	if s.standing != applied {
-		return settled[*PublishRecord]{standing: s.standing, why: s.why, err: s.err}
-	}
-	return settled[*PublishRecord]{standing: applied, value: r.takenOffline()}
-}
-
-// takenOffline is the record of an API that is known to be offline.
-func (r ActionRequest) takenOffline() *PublishRecord {
-	return &PublishRecord{APIID: r.APIID, EnvID: r.EnvID, Recovered: true}
-}
-
-// judgeOffline decides whether the API is offline. A version that was in effect
-// before the call may be taken offline again; one that somebody has published
-// since then may not.
-func (h history) judgeOffline(start time.Time, reported func(id string) bool) (standing, *Version, string) {
-	since := h.since(start)
-	for i := range h.versions {
-		v := &h.versions[i]
-		switch {
-		case !v.InEffect():
-		case reported(v.ID), !since.IsZero() && v.PublishTime.Before(since):
-			return absent, v, ""
-		default:
-			return doubtful, nil, "a version is in effect that may have been published after this call began"
-		}
-	}
-	return applied, nil, ""
-}
-
-// settleSwitch looks whether the version is in effect. Switching to it again
-// does no harm.
-func (c *Client) settleSwitch(ctx context.Context, l lost, apiID, versionID string) settled[*PublishRecord] {
-	s := c.settle(ctx, l, "SwitchVersion", ActionRequest{APIID: apiID}, func(h history) (standing, *Version, string) {
-		for i := range h.versions {
-			if v := &h.versions[i]; v.ID == versionID && v.InEffect() {
-				return applied, v, ""
-			}
-		}
-		return absent, nil, ""
-	})
-	if s.standing != applied {
-		return settled[*PublishRecord]{standing: s.standing, why: s.why, err: s.err}
-	}
-	return settled[*PublishRecord]{standing: applied, value: s.value.recovered()}
-}
-
-// recovered is the record of a publication whose own answer was lost.
-func (v *Version) recovered() *PublishRecord {
-	return &PublishRecord{
-		APIID:       v.APIID,
-		EnvID:       v.EnvID,
-		Remark:      v.Remark,
-		PublishTime: v.PublishTime,
-		VersionID:   v.ID,
-		Recovered:   true,
-	}
+// stillUnknown is the error after another look that did not settle it.
+func (e *UnknownError) stillUnknown(why string, ended error) *UnknownError {
+	again := *e
+	again.why, again.ended = why, ended
+	return &again
 }

@@ -2,16 +2,14 @@ package apig
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"strings"
-	"sync"
-	"sync/atomic"
+	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
-	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -19,1185 +17,579 @@ import (
 	"github.com/apig-go/apig/apigtest"
 )
 
-const (
-	notPublishedBody = `{"error_code":"APIG.3015","error_msg":"The API publication record does not exist"}`
-	performedBody    = `{"error_code":"APIG.3309","error_msg":"The operation has already been performed"}`
-	syncBody         = `{"error_code":"APIG.3500","error_msg":"Failed to synchronize data to etcd."}`
-	gatewayPage      = `<html><body><h1>502 Bad Gateway</h1></body></html>`
-)
-
-// The judgements below are about a call that began when the clock of the
-// gateway showed callBegan, and one second later read the history.
-var callBegan = time.Date(2020, 8, 3, 1, 36, 9, 0, time.UTC)
-
-func judged(date bool, versions ...Version) (h history, start time.Time) {
-	start = time.Now()
-	h = history{versions: versions, clock: clock{arrived: start.Add(time.Second)}}
-	if date {
-		h.clock.now = callBegan.Add(time.Second)
-	}
-	return h, start
-}
-
-// row is a version that was published so many seconds after the call began.
-func row(id, remark string, seconds int, s Status) Version {
-	return Version{ID: id, Remark: remark, PublishTime: callBegan.Add(time.Duration(seconds) * time.Second), Status: s}
-}
-
-// filler is n versions of others that are newer than the call.
-func filler(n int) []Version {
-	var all []Version
-	for i := range n {
-		all = append(all, row(fmt.Sprintf("filler%d", i), "other", 1, StatusNotInEffect))
-	}
-	return all
-}
-
-func TestJudgePublish(t *testing.T) {
-	t.Parallel()
-	const in, out = StatusInEffect, StatusNotInEffect
-	timeless := func(id, remark string) Version { return Version{ID: id, Remark: remark, Status: out} }
-	for name, r := range map[string]struct {
-		versions                  []Version
-		noDate, tagged, contested bool
-		reported                  string
-		want                      standing
-		id                        string
+func TestOutcomeOf(t *testing.T) {
+	open, failed := &UnknownError{Op: "Publish"}, &CallError{Op: "Publish"}
+	for _, r := range []struct {
+		err  error
+		want Outcome
+		why  string
 	}{
-		"nothing there":                        {want: absent},
-		"ours, in effect":                      {versions: []Version{row("v", "1.4.2", 0, in)}, want: applied, id: "v"},
-		"ours, later":                          {versions: []Version{row("v", "1.4.2", 100, in)}, want: applied, id: "v"},
-		"ours, superseded":                     {versions: []Version{row("w", "x", 1, in), row("v", "1.4.2", 0, out)}, want: applied, id: "v"},
-		"as old as whole seconds make it look": {versions: []Version{row("v", "1.4.2", -2, in)}, want: applied, id: "v"},
-		"a little older":                       {versions: []Version{row("v", "1.4.2", -3, in)}, want: doubtful},
-		"as old as clocks may differ":          {versions: []Version{row("v", "1.4.2", -12, in)}, want: doubtful},
-		"older than that":                      {versions: []Version{row("v", "1.4.2", -13, in)}, want: absent},
-		"outer spaces do not count":            {versions: []Version{row("v", "1.4.2 ", 0, in)}, want: applied, id: "v"},
-		"inner ones do":                        {versions: []Version{row("v", "1.4. 2", 0, in)}, want: absent},
-		"another remark":                       {versions: []Version{row("v", "1.4.3", 0, in)}, want: absent},
-		"no remark":                            {versions: []Version{row("v", "", 0, in)}, want: absent},
-		"reported to another call":             {versions: []Version{row("v", "1.4.2", 0, in)}, reported: "v", want: absent},
-		"ours beside a reported one":           {versions: []Version{row("w", "1.4.2", 1, in), row("v", "1.4.2", 0, out)}, reported: "w", want: applied, id: "v"},
-		"of two, the one in effect":            {versions: []Version{row("w", "1.4.2", 1, out), row("v", "1.4.2", 0, in)}, want: applied, id: "v"},
-		"of two, the one in effect, reversed":  {versions: []Version{row("v", "1.4.2", 0, in), row("w", "1.4.2", 1, out)}, want: applied, id: "v"},
-		"of two, the later":                    {versions: []Version{row("v", "1.4.2", 0, out), row("w", "1.4.2", 1, out)}, want: applied, id: "w"},
-		"of two, the later, reversed":          {versions: []Version{row("w", "1.4.2", 1, out), row("v", "1.4.2", 0, out)}, want: applied, id: "w"},
-		"ours beside a doubtful one":           {versions: []Version{row("w", "1.4.2", -5, out), row("v", "1.4.2", 0, in)}, want: applied, id: "v"},
-		"nine of others, all newer":            {versions: filler(9), want: absent},
-		"ten of others, all newer":             {versions: filler(10), want: doubtful},
-		"ten of others, one older":             {versions: append(filler(9), row("v", "other", -13, out)), want: absent},
-		"ten of others, one hardly older":      {versions: append(filler(9), row("v", "other", -12, out)), want: doubtful},
-		"ten of others, one old of ours":       {versions: append(filler(9), row("v", "1.4.2", -13, out)), want: absent},
-		"ten of others, one reported":          {versions: append(filler(9), row("v", "other", 0, out)), reported: "v", want: absent},
-		"ten, one of them ours":                {versions: append(filler(9), row("v", "1.4.2", 0, out)), want: applied, id: "v"},
-		"no Date, nothing there":               {noDate: true, want: absent},
-		"no Date, ours":                        {noDate: true, versions: []Version{row("v", "1.4.2", 0, in)}, want: doubtful},
-		"no Date, of last year":                {noDate: true, versions: []Version{row("v", "1.4.2", -365*24*3600, in)}, want: doubtful},
-		"no Date, another remark":              {noDate: true, versions: []Version{row("v", "1.4.3", 0, in)}, want: absent},
-		"no Date, reported":                    {noDate: true, versions: []Version{row("v", "1.4.2", 0, in)}, reported: "v", want: absent},
-		"no Date, ten of others":               {noDate: true, versions: append(filler(9), row("v", "other", -999, out)), want: doubtful},
-		"no Date, ten of others, one reported": {noDate: true, versions: filler(10), reported: "filler3", want: absent},
-		"a row without a time, ours":           {versions: []Version{timeless("v", "1.4.2")}, want: doubtful},
-		"a row without a time beside ours":     {versions: []Version{row("v", "1.4.2", 0, in), timeless("w", "x")}, want: doubtful},
-		"a row without a time, ten":            {versions: append(filler(8), row("v", "other", -13, out), timeless("w", "x")), want: doubtful},
-		"tagged: ours":                         {tagged: true, versions: []Version{row("v", "1.4.2", 0, in)}, want: applied, id: "v"},
-		"tagged: no clock involved":            {tagged: true, noDate: true, versions: []Version{row("v", "1.4.2", -9999, in)}, want: applied, id: "v"},
-		"tagged: a row without a time":         {tagged: true, versions: []Version{timeless("v", "1.4.2")}, want: applied, id: "v"},
-		"tagged: another's":                    {tagged: true, versions: []Version{row("v", "1.4.3", 0, in)}, want: absent},
-		"tagged: displaced":                    {tagged: true, versions: filler(10), want: doubtful},
-		"contested by an earlier call":         {contested: true, versions: []Version{row("v", "1.4.2", 0, in)}, want: doubtful},
-		"contested, but too old for either":    {contested: true, versions: []Version{row("v", "1.4.2", -13, in)}, want: absent},
-		"contested, but reported":              {contested: true, versions: []Version{row("v", "1.4.2", 0, in)}, reported: "v", want: absent},
-		"contested, but tagged":                {contested: true, tagged: true, versions: []Version{row("v", "1.4.2", 0, in)}, want: applied, id: "v"},
-		"contested, and nothing there":         {contested: true, want: absent},
+		{nil, Applied, "no error is success"},
+		{io.EOF, NotApplied, "an error that says nothing else"},
+		{ErrInvalidArgument, NotApplied, "nothing was sent"},
+		{failed, NotApplied, "a call that failed"},
+		{&APIGError{StatusCode: 500}, NotApplied, "alone it comes only where that is known"},
+		{open, Unknown, "its name says so"},
+		{ErrOutcomeUnknown, Unknown, "the sentinel alone"},
+		{fmt.Errorf("deploy: %w", open), Unknown, "wrapped"},
+		{errors.Join(failed, open), Unknown, "the worst of several"},
+		{&BatchError{Items: []BatchItem{{Err: failed}}}, NotApplied, "of a batch"},
+		{&BatchError{Items: []BatchItem{{Err: failed}, {Err: open}}}, Unknown, "the worst of a batch"},
 	} {
-		h, start := judged(!r.noDate, r.versions...)
-		got, v, why := h.judgePublish("1.4.2", start, r.tagged, r.contested, func(id string) bool { return id == r.reported })
-		assert.Equal(t, r.want.String(), got.String(), name)
-		assert.Equal(t, got == doubtful, why != "", "%s: doubt has a reason", name)
-		if r.id == "" {
-			assert.Nil(t, v, name)
-		} else if assert.NotNil(t, v, name) {
-			assert.Equal(t, r.id, v.ID, name)
-		}
+		assert.Equal(t, r.want, OutcomeOf(r.err), r.why)
+	}
+	for outcome, text := range map[Outcome]string{Applied: "applied", NotApplied: "not applied", Unknown: "unknown", 7: "unknown"} {
+		assert.Equal(t, text, outcome.String())
 	}
 }
 
-func TestJudgeOffline(t *testing.T) {
-	t.Parallel()
-	const in, out = StatusInEffect, StatusNotInEffect
-	for name, r := range map[string]struct {
-		versions []Version
-		noDate   bool
-		reported string
-		want     standing
-	}{
-		"never published":              {want: applied},
-		"nothing in effect":            {versions: []Version{row("v", "", 0, out), row("w", "", -100, out)}, want: applied},
-		"nothing in effect, no Date":   {noDate: true, versions: []Version{row("v", "", 0, out)}, want: applied},
-		"in effect since before":       {versions: []Version{row("v", "", -3, in)}, want: absent},
-		"in effect since just then":    {versions: []Version{row("v", "", -2, in)}, want: doubtful},
-		"in effect since then":         {versions: []Version{row("v", "", 0, in)}, want: doubtful},
-		"in effect, reported":          {versions: []Version{row("v", "", 0, in)}, reported: "v", want: absent},
-		"in effect, another reported":  {versions: []Version{row("w", "", 0, in), row("v", "", -1, out)}, reported: "v", want: doubtful},
-		"in effect, no Date":           {noDate: true, versions: []Version{row("v", "", -100, in)}, want: doubtful},
-		"in effect, reported, no Date": {noDate: true, versions: []Version{row("v", "", 0, in)}, reported: "v", want: absent},
-		"in effect, without a time":    {versions: []Version{{ID: "v", Status: in}}, want: doubtful},
-		"a time is missing elsewhere":  {versions: []Version{row("v", "", -100, in), {ID: "w", Status: out}}, want: doubtful},
-	} {
-		h, start := judged(!r.noDate, r.versions...)
-		got, _, why := h.judgeOffline(start, func(id string) bool { return id == r.reported })
-		assert.Equal(t, r.want.String(), got.String(), name)
-		assert.Equal(t, got == doubtful, why != "", "%s: doubt has a reason", name)
-	}
+// lose publishes with a lost answer and histories that cannot be read.
+func (s *site) lose(remark string, fault apigtest.Fault) error {
+	s.t.Helper()
+	s.Inject(fault.On(apigtest.OpAction), apigtest.Answer(403, noPermissionBody).On(apigtest.OpHistory).Times(3))
+	record, err := s.Publish(s.t.Context(), s.request(remark))
+	require.Nil(s.t, record)
+	require.ErrorIs(s.t, err, ErrOutcomeUnknown)
+	return err
 }
 
-// TestSettleWait has how long a lost request may take to be applied, by the way
-// in which it was lost.
-func TestSettleWait(t *testing.T) {
-	t.Parallel()
-	end := time.Now()
-	for name, r := range map[string]struct {
-		f    failure
-		want time.Duration
-	}{
-		"broken":                       {failure{err: posted(io.EOF)}, time.Second},
-		"own timeout":                  {failure{err: posted(context.DeadlineExceeded)}, 2 * time.Second},
-		"a success that broke off":     {failure{status: 201, err: context.DeadlineExceeded}, time.Second},
-		"408":                          {failure{status: 408}, 2 * time.Second},
-		"504":                          {failure{status: 504}, 2 * time.Second},
-		"504 of the front gateway":     {failure{status: 504, code: "APIG.0201"}, 2 * time.Second},
-		"504 of the service":           {failure{status: 504, code: CodeInternal}, 2 * time.Second},
-		"502 HTML":                     {failure{status: 502}, time.Second},
-		"500 without a code":           {failure{status: 500}, time.Second},
-		"500 of the service":           {failure{status: 500, code: CodeSyncFailed}, 0},
-		"500 of the other half of it":  {failure{status: 500, code: "APIC.9999"}, 0},
-		"503 of the front gateway":     {failure{status: 503, code: CodeFrontIAMUnavailable}, time.Second},
-		"503 of its twin":              {failure{status: 503, code: "APIG.0613"}, time.Second},
-		"503 of something in between":  {failure{status: 503, code: "503"}, time.Second},
-		"201 with an error for a body": {failure{status: 201, code: CodeInternal}, time.Second},
-	} {
-		r.f.end = end
-		l := lostSince(end.Add(-time.Minute), r.f, time.Second)
-		assert.Equal(t, r.want, l.wait, name)
-		assert.Equal(t, end, l.end, name)
-		looks := l.looks()
-		assert.Equal(t, r.want, looks[len(looks)-1], name)
-	}
-	assert.Equal(t, []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}, lost{wait: 4 * time.Second}.looks())
-	assert.Equal(t, []time.Duration{0}, lost{}.looks())
-}
-
-// TestPublishOutcome has faults of the gateway and what becomes of one publish:
-// what the caller gets is what the journal says.
-func TestPublishOutcome(t *testing.T) {
-	t.Parallel()
-	const action = apigtest.OpAction
-	html := func(status int) apigtest.Fault { return apigtest.Answer(status, gatewayPage) }
-	conflict := func(status int, code string) apigtest.Fault {
-		return apigtest.Answer(status, fmt.Sprintf(`{"error_code":%q,"error_msg":"not now"}`, code))
-	}
-	for name, r := range map[string]struct {
-		faults    []apigtest.Fault
-		retry     RetryPolicy
-		err       error // or nil
-		recovered bool
-		made      int // publications
-		actions   int // requests to publish
-		histories int // requests for the history; with recovered, at least
-	}{
-		"no fault":                     {made: 1, actions: 1},
-		"lost":                         {faults: []apigtest.Fault{apigtest.CloseBefore()}, made: 1, actions: 2, histories: 3},
-		"lost twice":                   {faults: []apigtest.Fault{apigtest.CloseBefore().On(action).Times(2)}, made: 1, actions: 3, histories: 6},
-		"lost for ever":                {faults: []apigtest.Fault{apigtest.CloseBefore().On(action).Always()}, err: io.EOF, actions: 4, histories: 12},
-		"lost, one attempt":            {faults: []apigtest.Fault{apigtest.CloseBefore()}, retry: RetryPolicy{MaxAttempts: 1}, err: io.EOF, actions: 1, histories: 3},
-		"answer lost":                  {faults: []apigtest.Fault{apigtest.ApplyThenClose()}, recovered: true, made: 1, actions: 1, histories: 1},
-		"answer lost, one attempt":     {faults: []apigtest.Fault{apigtest.ApplyThenClose()}, retry: RetryPolicy{MaxAttempts: 1}, recovered: true, made: 1, actions: 1, histories: 1},
-		"lost, then answer lost":       {faults: []apigtest.Fault{apigtest.CloseBefore(), apigtest.ApplyThenClose().On(action)}, recovered: true, made: 1, actions: 2, histories: 4},
-		"applied late":                 {faults: []apigtest.Fault{apigtest.CloseThenApply(100 * time.Millisecond)}, retry: RetryPolicy{SettleWait: 2 * time.Second}, recovered: true, made: 1, actions: 1, histories: 1},
-		"busy":                         {faults: []apigtest.Fault{apigtest.Busy()}, made: 1, actions: 2, histories: 1},
-		"busy, but applied":            {faults: []apigtest.Fault{apigtest.ApplyThenAnswer(500, syncBody)}, recovered: true, made: 1, actions: 1, histories: 1},
-		"system error":                 {faults: []apigtest.Fault{apigtest.Answer(500, systemBody)}, made: 1, actions: 2, histories: 1},
-		"502":                          {faults: []apigtest.Fault{html(502)}, made: 1, actions: 2, histories: 3},
-		"502 for ever":                 {faults: []apigtest.Fault{html(502).On(action).Always()}, err: ErrServer, actions: 4, histories: 12},
-		"502, but applied":             {faults: []apigtest.Fault{apigtest.ApplyThenAnswer(502, gatewayPage)}, recovered: true, made: 1, actions: 1, histories: 1},
-		"503 of the front gateway":     {faults: []apigtest.Fault{conflict(503, "APIGW.0613")}, made: 1, actions: 2, histories: 3},
-		"504":                          {faults: []apigtest.Fault{html(504)}, made: 1, actions: 2, histories: 3},
-		"504, but applied":             {faults: []apigtest.Fault{apigtest.ApplyThenAnswer(504, gatewayPage)}, recovered: true, made: 1, actions: 1, histories: 1},
-		"408":                          {faults: []apigtest.Fault{html(408)}, made: 1, actions: 2, histories: 3},
-		"408, but applied":             {faults: []apigtest.Fault{apigtest.ApplyThenAnswer(408, gatewayPage)}, recovered: true, made: 1, actions: 1, histories: 1},
-		"201 empty, applied":           {faults: []apigtest.Fault{apigtest.ApplyThenAnswer(201, "")}, recovered: true, made: 1, actions: 1, histories: 1},
-		"201 {}, applied":              {faults: []apigtest.Fault{apigtest.ApplyThenAnswer(201, "{}")}, recovered: true, made: 1, actions: 1, histories: 1},
-		"200 HTML, applied":            {faults: []apigtest.Fault{apigtest.ApplyThenAnswer(200, gatewayPage)}, recovered: true, made: 1, actions: 1, histories: 1},
-		"201 of another API, applied":  {faults: []apigtest.Fault{apigtest.ApplyThenAnswer(201, publishedBody)}, recovered: true, made: 1, actions: 1, histories: 1},
-		"201 with an error, applied":   {faults: []apigtest.Fault{apigtest.ApplyThenAnswer(201, systemBody)}, recovered: true, made: 1, actions: 1, histories: 1},
-		"201 {}, not applied":          {faults: []apigtest.Fault{apigtest.Answer(201, "{}")}, made: 1, actions: 2, histories: 3},
-		"throttled":                    {faults: []apigtest.Fault{apigtest.Throttle("")}, made: 1, actions: 2},
-		"throttled, as APIG.9008":      {faults: []apigtest.Fault{conflict(500, "APIG.9008")}, made: 1, actions: 2},
-		"a task is running":            {faults: []apigtest.Fault{conflict(409, "APIG.3718")}, made: 1, actions: 2},
-		"locked":                       {faults: []apigtest.Fault{conflict(400, "APIC.9222")}, made: 1, actions: 2},
-		"locked for ever":              {faults: []apigtest.Fault{conflict(400, "APIC.9222").Always()}, err: ErrConflict, actions: 4},
-		"refused":                      {faults: []apigtest.Fault{apigtest.Answer(400, parameterBody)}, err: ErrBadRequest, actions: 1},
-		"lost, then refused":           {faults: []apigtest.Fault{apigtest.CloseBefore(), apigtest.Answer(403, noPermissionBody).On(action)}, err: ErrForbidden, actions: 2, histories: 3},
-		"lost, then throttled too far": {faults: []apigtest.Fault{apigtest.CloseBefore(), apigtest.Throttle("3600").On(action)}, err: ErrThrottled, actions: 2, histories: 3},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c, g, req := newLive(t, func(cfg *Config) {
-				if r.retry.MaxAttempts != 0 {
-					cfg.Retry.MaxAttempts = r.retry.MaxAttempts
-				}
-				if r.retry.SettleWait != 0 {
-					cfg.Retry.SettleWait = r.retry.SettleWait
-				}
-			})
-			g.Inject(r.faults...)
-			record, err := c.Publish(context.Background(), req)
-			if r.err != nil {
-				assert.Nil(t, record)
-				require.ErrorIs(t, err, r.err)
-				require.NotErrorIs(t, err, ErrOutcomeUnknown)
-			} else {
-				require.NoError(t, err)
-				assert.Equal(t, r.recovered, record.Recovered)
-				v, ok := g.Published(req.APIID, req.EnvID)
-				require.True(t, ok)
-				assert.Equal(t, []string{v.ID, v.PublishID, req.APIID, req.EnvID, "orders", req.Remark},
-					[]string{record.VersionID, record.PublishID, record.APIID, record.EnvID, record.APIName, record.Remark})
-				assert.Equal(t, v.Time.Truncate(time.Second), record.PublishTime.Truncate(time.Second))
-				assert.Equal(t, r.recovered, record.RequestID == "")
-			}
-			assert.Len(t, g.Journal(), r.made)
-			assert.Equal(t, r.actions, asked(g, action))
-			if r.recovered {
-				assert.GreaterOrEqual(t, asked(g, apigtest.OpHistory), r.histories)
-			} else {
-				assert.Equal(t, r.histories, asked(g, apigtest.OpHistory))
-			}
-		})
-	}
-}
-
-// mustStayUnknown checks an error that leaves the outcome open, and that
-// nothing was repeated.
-func mustStayUnknown(t *testing.T, g *apigtest.Gateway, record *PublishRecord, err error, actions int) {
-	t.Helper()
-	assert.Nil(t, record)
-	require.ErrorIs(t, err, ErrOutcomeUnknown)
-	assert.NotContains(t, err.Error(), "\n")
-	assert.Equal(t, actions, asked(g, apigtest.OpAction))
-}
-
-// TestHistoryCannotBeRead loses an answer and then the history, in all ways
-// that leave the outcome open.
-func TestHistoryCannotBeRead(t *testing.T) {
-	t.Parallel()
-	rewrite := func(f func(string) string) apigtest.Fault {
-		return apigtest.Fault{Rewrite: func(status int, body []byte) (int, []byte) { return status, []byte(f(string(body))) }}
-	}
-	for name, r := range map[string]struct {
-		fault apigtest.Fault
-		text  string
-	}{
-		"refused":               {apigtest.Answer(403, noPermissionBody), "403 Forbidden, APIG.1005"},
-		"unauthorized":          {apigtest.Answer(401, tokenBody), "401 Unauthorized"},
-		"no such environment":   {apigtest.Answer(404, `{"error_code":"APIG.3003","error_msg":"no such environment"}`), "APIG.3003"},
-		"404 without a code":    {apigtest.Answer(404, gatewayPage), "404 Not Found"},
-		"{}":                    {apigtest.Answer(200, `{}`), "without a total"},
-		"null":                  {apigtest.Answer(200, `null`), "without a total"},
-		"empty":                 {apigtest.Answer(200, ``), "not a list"},
-		"HTML":                  {apigtest.Answer(200, gatewayPage), "not a list"},
-		"cut":                   {apigtest.Cut(0), "not a list"},
-		"an error for a body":   {apigtest.Answer(200, systemBody), "without a total"},
-		"201":                   {apigtest.Answer(201, emptyHistoryBody), "without a total"},
-		"the total is null":     {apigtest.Answer(200, `{"total":null,"api_versions":[]}`), "total"},
-		"the total is text":     {apigtest.Answer(200, `{"total":"many","api_versions":[]}`), "total"},
-		"the total is negative": {apigtest.Answer(200, `{"total":-1,"api_versions":[]}`), "total"},
-		"short of its total":    {rewrite(func(s string) string { return strings.Replace(s, `"total":1`, `"total":2`, 1) }), "1 of its 2 rows"},
-		"rows that are none":    {apigtest.Answer(200, `{"total":1,"api_versions":{}}`), "rows"},
-		"500 for ever":          {apigtest.Answer(500, systemBody), "APIG.9999"},
-		"lost for ever":         {apigtest.CloseBefore(), "EOF"},
-		"throttled for an hour": {apigtest.Throttle("3600"), "429 Too Many Requests"},
-		"throttled for ever":    {apigtest.Throttle(""), "429 Too Many Requests"},
-		"redirected":            {apigtest.Answer(302, ""), "302 Found"},
-	} {
-		for fate, first := range map[string]apigtest.Fault{"applied": apigtest.ApplyThenClose(), "not applied": apigtest.CloseBefore()} {
-			t.Run(name+", "+fate, func(t *testing.T) {
-				t.Parallel()
-				c, g, req := newLive(t)
-				if fate == "not applied" && name == "short of its total" {
-					_, err := g.Publish(req.APIID, req.EnvID, "other")
-					require.NoError(t, err)
-				}
-				g.Inject(first.On(apigtest.OpAction), r.fault.On(apigtest.OpHistory).Always())
-				record, err := c.Publish(context.Background(), req)
-				mustStayUnknown(t, g, record, err, 1)
-				for _, sentinel := range sentinels {
-					assert.Equal(t, sentinel == ErrOutcomeUnknown, errors.Is(err, sentinel), "%v", sentinel)
-				}
-				assert.False(t, errors.As(err, new(*APIGError)), "the history's own error is text only")
-				require.ErrorIs(t, err, io.EOF, "the cause of the attempt is matched")
-				assert.ErrorContains(t, err, "outcome unknown: the history cannot be read: ")
-				assert.ErrorContains(t, err, r.text)
-			})
-		}
-	}
-}
-
-// TestHistoryRetried has the same failures pass.
-func TestHistoryRetried(t *testing.T) {
-	t.Parallel()
-	for name, fault := range map[string]apigtest.Fault{
-		"{}":        apigtest.Answer(200, `{}`),
-		"cut":       apigtest.Cut(0),
-		"HTML":      apigtest.Answer(200, gatewayPage),
-		"lost":      apigtest.CloseBefore(),
-		"500":       apigtest.Answer(500, systemBody),
-		"throttled": apigtest.Throttle(""),
-		"locked":    apigtest.Answer(409, `{"error_code":"APIC.7712"}`),
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c, g, req := newLive(t, attempts(1))
-			g.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction), fault.On(apigtest.OpHistory).Times(patientAttempts-1))
-			record, err := c.Publish(context.Background(), req)
-			require.NoError(t, err)
-			assert.True(t, record.Recovered)
-			assert.Equal(t, patientAttempts, asked(g, apigtest.OpHistory), "it does not share the attempts of the call")
-			assert.Len(t, g.Journal(), 1)
-		})
-	}
-}
-
-// TestHistoryRequest has what is asked for.
-func TestHistoryRequest(t *testing.T) {
-	t.Parallel()
-	c, g, req := newLive(t)
-	req.EnvID = g.AddEnvironment("TEST")
-	g.Inject(apigtest.ApplyThenClose())
-	_, err := c.Publish(context.Background(), req)
-	require.NoError(t, err)
-	for _, r := range g.Requests() {
-		if r.Op == apigtest.OpHistory {
-			assert.Equal(t, req.APIID, r.APIID)
-			assert.Equal(t, req.EnvID, r.Query.Get("env_id"))
-			assert.Equal(t, "500", r.Query.Get("limit"))
-			assert.Equal(t, "no-cache", r.Header.Get("Cache-Control"))
-			return
-		}
-	}
-	t.Error("no history was asked for")
-}
-
-// TestHistoryOfOthers has rows that the gateway should have left out.
-func TestHistoryOfOthers(t *testing.T) {
-	t.Parallel()
-	for name, other := range map[string]func(ActionRequest) (apiID, envID string){
-		"another API":         func(r ActionRequest) (string, string) { return "other", r.EnvID },
-		"another environment": func(r ActionRequest) (string, string) { return r.APIID, "other" },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c, g, req := newLive(t)
-			apiID, envID := other(req)
-			g.Inject(apigtest.CloseBefore(), apigtest.Answer(200, fmt.Sprintf(
-				`{"total":1,"api_versions":[{"version_id":"v","api_id":%q,"env_id":%q,"remark":%q,"publish_time":%q,"status":1}]}`,
-				apiID, envID, req.Remark, time.Now().UTC().Format(time.RFC3339))).On(apigtest.OpHistory).Always())
-			record, err := c.Publish(context.Background(), req)
-			require.NoError(t, err)
-			assert.False(t, record.Recovered)
-			assert.Len(t, g.Journal(), 1)
-		})
-	}
-}
-
-// TestHistoryWithoutClock has histories that do not tell what time it is at the
-// gateway. Then a version with the same remark may be anybody's.
-func TestHistoryWithoutClock(t *testing.T) {
-	t.Parallel()
-	for name, fault := range map[string]apigtest.Fault{
-		"no Date":       {Header: http.Header{"Date": nil}},
-		"an unreadable": {Header: http.Header{"Date": {"now"}}},
-		"beside an Age": {Header: http.Header{"Age": {"0"}}},
-		"rows without any": {Rewrite: func(status int, body []byte) (int, []byte) {
-			return status, []byte(strings.ReplaceAll(string(body), `"publish_time":"2`, `"publish_time":"x`))
-		}},
-	} {
-		fault = fault.On(apigtest.OpHistory).Always()
-		t.Run(name+", applied", func(t *testing.T) {
-			t.Parallel()
-			c, g, req := newLive(t)
-			g.Inject(apigtest.ApplyThenClose(), fault)
-			record, err := c.Publish(context.Background(), req)
-			mustStayUnknown(t, g, record, err, 1)
-		})
-		t.Run(name+", not applied", func(t *testing.T) {
-			t.Parallel()
-			c, g, req := newLive(t)
-			_, err := g.Publish(req.APIID, req.EnvID, "other")
-			require.NoError(t, err)
-			g.Inject(apigtest.CloseBefore(), fault)
-			_, err = c.Publish(context.Background(), req)
-			require.NoError(t, err, "no version has this remark, whatever the time")
-			assert.Len(t, g.Journal(), 2)
-		})
-		t.Run(name+", tagged", func(t *testing.T) {
-			t.Parallel()
-			c, g, req := newLive(t, func(cfg *Config) { cfg.Retry.TagRemark = true })
-			g.Inject(apigtest.ApplyThenClose(), fault)
-			record, err := c.Publish(context.Background(), req)
-			require.NoError(t, err, "a tag needs no clock")
-			assert.True(t, record.Recovered)
-		})
-	}
-}
-
-// TestGatewayClock has gateways whose clocks have nothing to do with ours, and
-// ones that disagree with themselves.
-func TestGatewayClock(t *testing.T) {
-	t.Parallel()
-	for _, off := range []time.Duration{-20 * 365 * 24 * time.Hour, -5 * time.Hour, 5 * time.Hour} {
-		for name, r := range map[string]struct {
-			fault     apigtest.Fault
-			recovered bool
-		}{
-			"applied":     {apigtest.ApplyThenClose(), true},
-			"not applied": {apigtest.CloseBefore(), false},
-		} {
-			t.Run(fmt.Sprintf("%v off, %s", off, name), func(t *testing.T) {
-				t.Parallel()
-				c, g, req := newLive(t)
-				g.SetClock(func() time.Time { return time.Now().Add(off - time.Minute) })
-				_, err := g.Publish(req.APIID, req.EnvID, req.Remark) // an earlier release
-				require.NoError(t, err)
-				g.SetClock(func() time.Time { return time.Now().Add(off) })
-				g.Inject(r.fault)
-				record, err := c.Publish(context.Background(), req)
-				require.NoError(t, err)
-				assert.Equal(t, r.recovered, record.Recovered)
-				assert.Len(t, g.Journal(), 2)
-			})
-		}
-	}
-	t.Run("Date ahead of the history", func(t *testing.T) {
-		t.Parallel()
-		c, g, req := newLive(t)
-		g.SetDateSkew(6 * time.Second)
-		g.Inject(apigtest.ApplyThenClose())
-		record, err := c.Publish(context.Background(), req)
-		mustStayUnknown(t, g, record, err, 1)
-	})
-	t.Run("Date behind the history", func(t *testing.T) {
-		t.Parallel()
-		c, g, req := newLive(t)
-		g.SetDateSkew(-6 * time.Second)
-		g.Inject(apigtest.ApplyThenClose())
-		record, err := c.Publish(context.Background(), req)
-		require.NoError(t, err)
-		assert.True(t, record.Recovered)
-	})
-}
-
-// publishedAgo publishes as somebody else did some time ago.
-func publishedAgo(t *testing.T, g *apigtest.Gateway, r ActionRequest, ago time.Duration) {
-	t.Helper()
-	g.SetClock(func() time.Time { return time.Now().Add(-ago) })
-	_, err := g.Publish(r.APIID, r.EnvID, r.Remark)
-	require.NoError(t, err)
-	g.SetClock(nil)
-}
-
-// TestVersionOfSomebodyElse finds, after a loss, a version that was published
-// by another process with the same remark.
-func TestVersionOfSomebodyElse(t *testing.T) {
-	t.Parallel()
-	t.Run("older", func(t *testing.T) {
-		t.Parallel()
-		c, g, req := newLive(t)
-		publishedAgo(t, g, req, 20*time.Second)
-		g.Inject(apigtest.CloseBefore())
-		record, err := c.Publish(context.Background(), req)
-		require.NoError(t, err)
-		assert.False(t, record.Recovered)
-		assert.Len(t, g.Journal(), 2)
-	})
-	t.Run("a little older", func(t *testing.T) {
-		t.Parallel()
-		c, g, req := newLive(t)
-		publishedAgo(t, g, req, 7*time.Second)
-		g.Inject(apigtest.CloseBefore())
-		record, err := c.Publish(context.Background(), req)
-		mustStayUnknown(t, g, record, err, 1)
-		assert.Len(t, g.Journal(), 1)
-	})
-	t.Run("a little older, with another remark", func(t *testing.T) {
-		t.Parallel()
-		c, g, req := newLive(t)
-		publishedAgo(t, g, ActionRequest{APIID: req.APIID, EnvID: req.EnvID, Remark: "1.4.1"}, 7*time.Second)
-		g.Inject(apigtest.CloseBefore())
-		_, err := c.Publish(context.Background(), req)
-		require.NoError(t, err)
-		assert.Len(t, g.Journal(), 2)
-	})
-	younger := func(t *testing.T, tag bool) (*PublishRecord, apigtest.Version, *apigtest.Gateway) {
-		var (
-			g      *apigtest.Gateway
-			req    ActionRequest
-			theirs apigtest.Version
-		)
-		var c *Client
-		c, g, req = newLive(t,
-			func(cfg *Config) { cfg.Retry.TagRemark = tag },
-			beforeHistory(1, func() {
-				var err error
-				theirs, err = g.Publish(req.APIID, req.EnvID, req.Remark)
-				assert.NoError(t, err)
-			}))
-		g.Inject(apigtest.CloseBefore())
-		record, err := c.Publish(context.Background(), req)
-		require.NoError(t, err)
-		return record, theirs, g
-	}
-	t.Run("younger: the documented limit", func(t *testing.T) {
-		t.Parallel()
-		record, theirs, g := younger(t, false)
-		assert.True(t, record.Recovered)
-		assert.Equal(t, theirs.ID, record.VersionID)
-		assert.Len(t, g.Journal(), 1)
-	})
-	t.Run("younger: not with a tag", func(t *testing.T) {
-		t.Parallel()
-		record, theirs, g := younger(t, true)
-		assert.False(t, record.Recovered)
-		assert.NotEqual(t, theirs.ID, record.VersionID)
-		assert.Len(t, g.Journal(), 2)
-	})
-}
-
-// TestSameRemarkTwice loses the answers of two publishes of one API with one
-// remark that are called at once. Each gets a version of its own.
-func TestSameRemarkTwice(t *testing.T) {
-	t.Parallel()
-	c, g, req := newLive(t, func(cfg *Config) { cfg.Retry.SettleWait = 40 * time.Millisecond })
-	g.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction).Times(2))
-	got := make([]string, 2)
-	var wg sync.WaitGroup
-	for i := range got {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			record, err := c.Publish(context.Background(), req)
-			if assert.NoError(t, err) {
-				assert.True(t, record.Recovered)
-				got[i] = record.VersionID
-			}
-		}()
-	}
-	wg.Wait()
-	made := g.Journal()
-	require.Len(t, made, 2)
-	assert.ElementsMatch(t, []string{made[0].VersionID, made[1].VersionID}, got)
-}
-
-// TestSameRemarkAgain publishes twice within a second. The second is lost; the
-// version of the first must not be taken for it.
-func TestSameRemarkAgain(t *testing.T) {
-	t.Parallel()
-	for name, first := range map[string]apigtest.Fault{"answered": {}, "recovered": apigtest.ApplyThenClose()} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c, g, req := newLive(t)
-			g.Inject(first)
-			one, err := c.Publish(context.Background(), req)
-			require.NoError(t, err)
-			g.Inject(apigtest.CloseBefore())
-			same, err := c.Instance(g.InstanceID()) // shares what c remembers
-			require.NoError(t, err)
-			two, err := same.Publish(context.Background(), req)
-			require.NoError(t, err)
-			assert.False(t, two.Recovered)
-			assert.NotEqual(t, one.VersionID, two.VersionID)
-			assert.Len(t, g.Journal(), 2)
-		})
-	}
-}
-
-// TestSameRemarkAfterUnknown publishes again after a publish whose outcome
-// stayed unknown. Its version, if it has made one, must not be taken for that
-// of the second.
-func TestSameRemarkAfterUnknown(t *testing.T) {
-	t.Parallel()
-	nameless := apigtest.Fault{Rewrite: func(status int, body []byte) (int, []byte) {
-		return status, []byte(strings.ReplaceAll(string(body), `"version_id"`, `"version"`))
-	}}
-	for name, r := range map[string]struct {
-		faults []apigtest.Fault
-		err    error
-	}{
-		"not applied, perhaps": {[]apigtest.Fault{apigtest.ApplyThenClose().On(apigtest.OpAction), apigtest.Answer(403, noPermissionBody).On(apigtest.OpHistory)}, ErrOutcomeUnknown},
-		"a version not named":  {[]apigtest.Fault{nameless}, nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c, g, req := newLive(t)
-			g.Inject(r.faults...)
-			_, err := c.Publish(context.Background(), req)
-			require.ErrorIs(t, err, r.err)
-			g.Inject(apigtest.CloseBefore())
-			record, err := c.Publish(context.Background(), req)
-			mustStayUnknown(t, g, record, err, 2)
-			assert.Len(t, g.Journal(), 1)
-		})
-	}
-}
-
-// TestDisplaced has ten others publish before the history is read: the gateway
-// keeps ten versions, so ours may have been and gone.
-func TestDisplaced(t *testing.T) {
-	t.Parallel()
-	for name, fault := range map[string]apigtest.Fault{"applied": apigtest.ApplyThenClose(), "not applied": apigtest.CloseBefore()} {
-		for _, others := range []int{9, 10} {
-			t.Run(fmt.Sprintf("%s, %d others", name, others), func(t *testing.T) {
-				t.Parallel()
-				var g *apigtest.Gateway
-				var req ActionRequest
-				var c *Client
-				c, g, req = newLive(t, beforeHistory(1, func() {
-					for i := range others {
-						_, err := g.Publish(req.APIID, req.EnvID, fmt.Sprint("other ", i))
-						assert.NoError(t, err)
-					}
-				}))
-				g.Inject(fault)
-				record, err := c.Publish(context.Background(), req)
-				if others == 10 {
-					mustStayUnknown(t, g, record, err, 1)
-					return
-				}
-				require.NoError(t, err)
-				assert.Equal(t, name == "applied", record.Recovered)
-				assert.Len(t, g.Journal(), others+1)
-			})
-		}
-	}
-	t.Run("not with an older version left", func(t *testing.T) {
-		t.Parallel()
-		var g *apigtest.Gateway
-		var req ActionRequest
-		var c *Client
-		c, g, req = newLive(t, beforeHistory(1, func() {
-			for range 9 {
-				_, err := g.Publish(req.APIID, req.EnvID, "other")
-				assert.NoError(t, err)
-			}
-		}))
-		publishedAgo(t, g, ActionRequest{APIID: req.APIID, EnvID: req.EnvID, Remark: "1.4.1"}, time.Hour)
-		g.Inject(apigtest.CloseBefore())
-		record, err := c.Publish(context.Background(), req)
-		require.NoError(t, err)
-		assert.False(t, record.Recovered)
-		assert.Len(t, g.Journal(), 11)
-	})
-	t.Run("not with a reported one left", func(t *testing.T) {
-		t.Parallel()
-		var g *apigtest.Gateway
-		var req ActionRequest
-		var c *Client
-		c, g, req = newLive(t, beforeHistory(1, func() {
-			for range 9 {
-				_, err := g.Publish(req.APIID, req.EnvID, "other")
-				assert.NoError(t, err)
-			}
-		}))
-		_, err := c.Publish(context.Background(), req)
-		require.NoError(t, err)
-		g.Inject(apigtest.CloseBefore())
-		record, err := c.Publish(context.Background(), req)
-		require.NoError(t, err)
-		assert.False(t, record.Recovered)
-		assert.Len(t, g.Journal(), 11)
-	})
-}
-
-// TestAPIGone removes the API before the history is read.
-func TestAPIGone(t *testing.T) {
-	t.Parallel()
-	for name, call := range directions {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var g *apigtest.Gateway
-			var req ActionRequest
-			var c *Client
-			c, g, req = newLive(t, beforeHistory(1, func() { g.RemoveAPI(req.APIID) }))
-			publishedAgo(t, g, req, time.Hour)
-			g.Inject(apigtest.ApplyThenClose())
-			record, err := call(c, context.Background(), req)
-			assert.Nil(t, record)
-			require.ErrorIs(t, err, ErrNotFound)
-			require.NotErrorIs(t, err, ErrOutcomeUnknown)
-			var e *APIGError
-			require.ErrorAs(t, err, &e)
-			assert.Equal(t, name, e.Op)
-			assert.Equal(t, req.APIID, e.APIID)
-			assert.Equal(t, CodeAPINotFound, e.Code)
-			assert.Equal(t, 1, asked(g, apigtest.OpAction))
-		})
-	}
-}
-
-// TestTagRemark has two clients publish the same API with the same remark at
-// once, lose both answers, and a gateway whose clocks say nothing.
-func TestTagRemark(t *testing.T) {
-	t.Parallel()
-	g := apigtest.NewGateway()
-	t.Cleanup(g.Close)
-	g.SetDateSkew(7 * time.Hour)
-	req := ActionRequest{APIID: g.AddAPI("orders"), EnvID: EnvRelease, Remark: "1.4.2"}
-	const n = 4
-	g.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction).Times(n))
-	got := make([]*PublishRecord, n)
-	var wg sync.WaitGroup
-	for i := range got {
-		c := newLiveClient(t, g, func(cfg *Config) { cfg.Retry.TagRemark = true })
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			var err error
-			got[i], err = c.Publish(context.Background(), req)
-			assert.NoError(t, err)
-		}()
-	}
-	wg.Wait()
-	made := map[string]string{}
-	for _, a := range g.Journal() {
-		made[a.VersionID] = a.Remark
-	}
-	require.Len(t, made, n)
-	for _, record := range got {
-		require.NotNil(t, record)
-		assert.True(t, record.Recovered)
-		assert.Equal(t, made[record.VersionID], record.Remark)
-		assert.Regexp(t, `^1\.4\.2 #[0-9a-f]{10}$`, record.Remark)
-		delete(made, record.VersionID)
-	}
-	assert.Empty(t, made, "each is reported once")
-}
-
-// TestTagRemarkOneCall has the same tag on every attempt of a call, and another
-// one on the next call's.
-func TestTagRemarkOneCall(t *testing.T) {
-	t.Parallel()
-	c, g, req := newLive(t, func(cfg *Config) { cfg.Retry.TagRemark = true })
-	req.Remark = ""
-	g.Inject(apigtest.CloseBefore().On(apigtest.OpAction).Times(2))
-	first, err := c.Publish(context.Background(), req)
-	require.NoError(t, err)
-	assert.Regexp(t, `^#[0-9a-f]{10}$`, first.Remark)
-	second, err := c.Publish(context.Background(), req)
-	require.NoError(t, err)
-	assert.NotEqual(t, first.Remark, second.Remark)
-	var sent []string
-	for _, r := range g.Requests() {
-		if r.Op == apigtest.OpAction {
-			_, tag, _ := strings.Cut(string(r.Body), `"remark":`)
-			sent = append(sent, strings.Trim(tag, `"}`))
-		}
-	}
-	assert.Equal(t, []string{first.Remark, first.Remark, first.Remark, second.Remark}, sent)
-}
-
-func TestTagRemarkLimit(t *testing.T) {
-	t.Parallel()
-	c, g, req := newLive(t, func(cfg *Config) { cfg.Retry.TagRemark = true })
-	req.Remark = strings.Repeat("发", 255-tagLength)
-	record, err := c.Publish(context.Background(), req)
-	require.NoError(t, err)
-	assert.Equal(t, 255, utf8.RuneCountInString(record.Remark))
-	req.Remark += "布"
-	_, err = c.Publish(context.Background(), req)
-	require.ErrorIs(t, err, ErrInvalidArgument)
-	assert.ErrorContains(t, err, "244 characters, at most 243")
-	req.Remark = strings.Repeat("发", 255)
-	_, err = c.Offline(context.Background(), req)
-	require.NoError(t, err, "what is taken offline needs no tag")
-	assert.Len(t, g.Journal(), 2)
-}
-
-// TestRuntimeOfRecovered has what the history does not name.
-func TestRuntimeOfRecovered(t *testing.T) {
-	t.Parallel()
-	t.Run("cannot be read", func(t *testing.T) {
-		t.Parallel()
-		c, g, req := newLive(t)
-		g.Inject(apigtest.ApplyThenClose(), apigtest.Answer(500, systemBody).On(apigtest.OpRuntime).Always())
-		record, err := c.Publish(context.Background(), req)
-		require.NoError(t, err)
-		v, _ := g.Published(req.APIID, req.EnvID)
-		assert.Equal(t, &PublishRecord{APIID: req.APIID, EnvID: req.EnvID, Remark: req.Remark,
-			PublishTime: v.Time.Truncate(time.Second), VersionID: v.ID, Recovered: true}, record)
-		assert.Equal(t, 1, asked(g, apigtest.OpRuntime), "it is worth one request")
-	})
-	t.Run("is of another version", func(t *testing.T) {
-		t.Parallel()
-		var g *apigtest.Gateway
-		var req ActionRequest
-		var c *Client
-		c, g, req = newLive(t, beforeHistory(1, func() {
-			_, err := g.Publish(req.APIID, req.EnvID, "1.4.3")
-			assert.NoError(t, err)
-		}))
-		g.Inject(apigtest.ApplyThenClose())
-		record, err := c.Publish(context.Background(), req)
-		require.NoError(t, err)
-		assert.Equal(t, g.Journal()[0].VersionID, record.VersionID)
-		assert.Equal(t, "1.4.2", record.Remark)
-		assert.Empty(t, record.PublishID)
-		assert.Empty(t, record.APIName)
-		assert.Zero(t, asked(g, apigtest.OpRuntime))
-	})
-}
-
-// TestOfflineOutcome has the rules for taking an API offline.
-func TestOfflineOutcome(t *testing.T) {
-	t.Parallel()
-	const action = apigtest.OpAction
-	// The history still shows the version in effect that was taken offline.
-	stale := apigtest.Fault{Op: apigtest.OpHistory, Rewrite: func(status int, body []byte) (int, []byte) {
-		return status, []byte(strings.ReplaceAll(string(body), `"status":2`, `"status":1`))
-	}}.Always()
-	older := func(t *testing.T, _ *Client, g *apigtest.Gateway, r ActionRequest) { publishedAgo(t, g, r, time.Hour) }
-	younger := func(t *testing.T, _ *Client, g *apigtest.Gateway, r ActionRequest) { publishedAgo(t, g, r, 0) }
-	own := func(t *testing.T, c *Client, _ *apigtest.Gateway, r ActionRequest) {
-		_, err := c.Publish(context.Background(), r)
-		require.NoError(t, err)
-	}
-	nothing := func(*testing.T, *Client, *apigtest.Gateway, ActionRequest) {}
-	for name, r := range map[string]struct {
-		before    func(*testing.T, *Client, *apigtest.Gateway, ActionRequest)
-		faults    []apigtest.Fault
-		err       error
-		recovered bool
-		journal   []string
-	}{
-		"no fault":                       {before: own, journal: []string{"online", "offline"}},
-		"not published":                  {before: nothing, err: ErrNotPublished},
-		"performed already":              {before: older, faults: []apigtest.Fault{apigtest.Answer(400, performedBody)}, err: ErrNotPublished, journal: []string{"online"}},
-		"answer lost":                    {before: older, faults: []apigtest.Fault{apigtest.ApplyThenClose()}, recovered: true, journal: []string{"online", "offline"}},
-		"answer lost, one in a second":   {before: own, faults: []apigtest.Fault{apigtest.ApplyThenClose()}, recovered: true, journal: []string{"online", "offline"}},
-		"lost, nothing in effect":        {before: nothing, faults: []apigtest.Fault{apigtest.CloseBefore()}, recovered: true},
-		"lost, published long before":    {before: older, faults: []apigtest.Fault{apigtest.CloseBefore()}, journal: []string{"online", "offline"}},
-		"lost, published by us just now": {before: own, faults: []apigtest.Fault{apigtest.CloseBefore()}, journal: []string{"online", "offline"}},
-		"lost, published by somebody":    {before: younger, faults: []apigtest.Fault{apigtest.CloseBefore()}, err: ErrOutcomeUnknown, journal: []string{"online"}},
-		"lost, nobody knows when": {before: older, faults: []apigtest.Fault{apigtest.CloseBefore(),
-			apigtest.Fault{Op: apigtest.OpHistory, Header: http.Header{"Date": nil}}.Always()}, err: ErrOutcomeUnknown, journal: []string{"online"}},
-		"lost, by us, nobody knows when": {before: own, faults: []apigtest.Fault{apigtest.CloseBefore(),
-			apigtest.Fault{Op: apigtest.OpHistory, Header: http.Header{"Date": nil}}.Always()}, journal: []string{"online", "offline"}},
-		"busy":                            {before: older, faults: []apigtest.Fault{apigtest.Busy()}, journal: []string{"online", "offline"}},
-		"busy, but applied":               {before: older, faults: []apigtest.Fault{apigtest.ApplyThenAnswer(500, syncBody)}, recovered: true, journal: []string{"online", "offline"}},
-		"201 empty, applied":              {before: older, faults: []apigtest.Fault{apigtest.ApplyThenAnswer(201, "")}, recovered: true, journal: []string{"online", "offline"}},
-		"repeated, then not published":    {before: older, faults: []apigtest.Fault{apigtest.ApplyThenClose(), stale}, recovered: true, journal: []string{"online", "offline"}},
-		"repeated, then performed":        {before: older, faults: []apigtest.Fault{apigtest.ApplyThenClose(), stale, apigtest.Answer(400, performedBody).On(action)}, recovered: true, journal: []string{"online", "offline"}},
-		"throttled, then not published":   {before: nothing, faults: []apigtest.Fault{apigtest.Throttle("")}, err: ErrNotPublished},
-		"repeated, then refused":          {before: older, faults: []apigtest.Fault{apigtest.CloseBefore(), apigtest.Answer(403, noPermissionBody).On(action)}, err: ErrForbidden, journal: []string{"online"}},
-		"answer lost, history refused":    {before: older, faults: []apigtest.Fault{apigtest.ApplyThenClose(), apigtest.Answer(403, noPermissionBody).On(apigtest.OpHistory)}, err: ErrOutcomeUnknown, journal: []string{"online", "offline"}},
-		"lost, history {}, not published": {before: nothing, faults: []apigtest.Fault{apigtest.CloseBefore(), apigtest.Answer(200, "{}").On(apigtest.OpHistory).Always()}, err: ErrOutcomeUnknown},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c, g, req := newLive(t)
-			r.before(t, c, g, req)
-			g.Inject(r.faults...)
-			record, err := c.Offline(context.Background(), req)
-			if r.err != nil {
-				assert.Nil(t, record)
-				require.ErrorIs(t, err, r.err)
-				assert.Equal(t, r.err == ErrOutcomeUnknown, errors.Is(err, ErrOutcomeUnknown))
-			} else {
-				require.NoError(t, err)
-				assert.Equal(t, []string{req.APIID, req.EnvID, "", ""}, []string{record.APIID, record.EnvID, record.PublishID, record.VersionID})
-				assert.Equal(t, r.recovered, record.Recovered)
-				assert.Zero(t, record.PublishTime)
-			}
-			assert.ElementsMatch(t, r.journal, ops(g))
-		})
-	}
-}
-
-// TestOfflineThenPublishedBySomebody loses the answer of a withdrawal, after
-// which somebody else publishes. Repeating it would take theirs offline.
-func TestOfflineThenPublishedBySomebody(t *testing.T) {
-	t.Parallel()
-	var g *apigtest.Gateway
-	var req ActionRequest
-	var c *Client
-	c, g, req = newLive(t, beforeHistory(1, func() {
-		_, err := g.Publish(req.APIID, req.EnvID, req.Remark)
-		assert.NoError(t, err)
-	}))
-	_, err := c.Publish(context.Background(), req)
-	require.NoError(t, err)
-	g.Inject(apigtest.ApplyThenClose())
-	record, err := c.Offline(context.Background(), req)
-	mustStayUnknown(t, g, record, err, 2)
-	assert.Equal(t, []string{"online", "offline", "online"}, ops(g))
-}
-
-// TestVersionOutcome has the rules for versions.
-func TestVersionOutcome(t *testing.T) {
-	t.Parallel()
-	t.Run("SwitchVersion", func(t *testing.T) {
-		t.Parallel()
-		for name, r := range map[string]struct {
-			fault     apigtest.Fault
-			recovered bool
-			requests  int
-		}{
-			"answer lost": {apigtest.ApplyThenClose(), true, 1},
-			"lost":        {apigtest.CloseBefore(), false, 2},
-		} {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				c, g, req := newLive(t)
-				first, err := g.Publish(req.APIID, req.EnvID, "1.4.1")
-				require.NoError(t, err)
-				_, err = g.Publish(req.APIID, req.EnvID, "1.4.2")
-				require.NoError(t, err)
-				g.Inject(r.fault.On(apigtest.OpSwitch))
-				record, err := c.SwitchVersion(context.Background(), req.APIID, first.ID)
-				require.NoError(t, err)
-				assert.Equal(t, first.ID, record.VersionID)
-				assert.Equal(t, r.recovered, record.Recovered)
-				assert.Equal(t, r.requests, asked(g, apigtest.OpSwitch))
-				assert.Equal(t, []string{"online", "online", "switch"}, ops(g))
-			})
-		}
-	})
-	t.Run("OfflineVersion", func(t *testing.T) {
-		t.Parallel()
-		const op = apigtest.OpOfflineVersion
-		for name, r := range map[string]struct {
-			faults  []apigtest.Fault
-			err     error
-			journal []string
-		}{
-			"answer lost":                   {faults: []apigtest.Fault{apigtest.ApplyThenClose()}, journal: []string{"online", "offline-version"}},
-			"lost":                          {faults: []apigtest.Fault{apigtest.CloseBefore()}, journal: []string{"online", "offline-version"}},
-			"refused":                       {faults: []apigtest.Fault{apigtest.Answer(403, noPermissionBody)}, err: ErrForbidden, journal: []string{"online"}},
-			"answer lost, then refused":     {faults: []apigtest.Fault{apigtest.ApplyThenClose(), apigtest.Answer(403, noPermissionBody)}, err: ErrOutcomeUnknown, journal: []string{"online", "offline-version"}},
-			"answer lost, then throttled":   {faults: []apigtest.Fault{apigtest.ApplyThenClose(), apigtest.Throttle("3600")}, err: ErrOutcomeUnknown, journal: []string{"online", "offline-version"}},
-			"answer lost, then throttled …": {faults: []apigtest.Fault{apigtest.ApplyThenClose(), apigtest.Throttle("").Always()}, err: ErrOutcomeUnknown, journal: []string{"online", "offline-version"}},
-			"lost for ever":                 {faults: []apigtest.Fault{apigtest.CloseBefore().Always()}, err: ErrOutcomeUnknown, journal: []string{"online"}},
-		} {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				c, g, req := newLive(t)
-				v, err := g.Publish(req.APIID, req.EnvID, req.Remark)
-				require.NoError(t, err)
-				for _, f := range r.faults {
-					g.Inject(f.On(op))
-				}
-				err = c.OfflineVersion(context.Background(), v.ID)
-				if r.err == nil {
-					require.NoError(t, err)
-				} else {
-					require.ErrorIs(t, err, r.err)
-					if r.err == ErrOutcomeUnknown {
-						require.ErrorIs(t, err, io.EOF, "the attempt that may have done it")
-						require.NotErrorIs(t, err, ErrForbidden)
-						require.NotErrorIs(t, err, ErrThrottled)
-					}
-				}
-				assert.Equal(t, r.journal, ops(g))
-			})
-		}
-		t.Run("not in effect", func(t *testing.T) {
-			t.Parallel()
-			c, _, _ := newLive(t)
-			require.ErrorIs(t, c.OfflineVersion(context.Background(), "nothing"), ErrNotFound)
-		})
-	})
-}
-
-// TestUnknownError has the whole tree of an error and its text.
-func TestUnknownError(t *testing.T) {
-	t.Parallel()
-	t.Run("of an answer", func(t *testing.T) {
-		t.Parallel()
-		s := (&stage{}).
-			on(kindOnline, answers(502, gatewayPage, "X-Request-Id", "r1")).
-			on(kindHistory, answers(403, noPermissionBody, "X-Request-Id", "r2"))
-		_, err := newStaged(t, s, policy(quick)).Publish(context.Background(), testRequest)
+// The tree of an unknown outcome has what began it and the end of the context, but
+// nothing of the history.
+func TestUnknownErrorTree(t *testing.T) {
+	virtually(t, "of an answer", func(t *testing.T) {
+		s := newSite(t)
+		err := s.lose("1.4.2", withHeader(apigtest.Answer(502, gatewayPage), "X-Request-Id", "r1"))
 		for _, sentinel := range sentinels {
-			want := sentinel == ErrOutcomeUnknown || sentinel == ErrServer
-			assert.Equal(t, want, errors.Is(err, sentinel), "%v", sentinel)
+			assert.Equal(t, sentinel == ErrOutcomeUnknown || sentinel == ErrServer, errors.Is(err, sentinel), "%v", sentinel)
 		}
 		var e *APIGError
 		require.ErrorAs(t, err, &e)
-		assert.Equal(t, &APIGError{Op: "Publish", APIID: testAPI, StatusCode: 502, RequestID: "r1", Attempts: 1}, e)
-		assert.EqualError(t, err, "apig: Publish API "+testAPI+": 502 Bad Gateway (request id r1); outcome unknown: "+
-			"the history cannot be read: history API "+testAPI+": 403 Forbidden, APIG.1005: No permissions to request this method (request id r2)")
+		assert.Equal(t, &APIGError{Op: "Publish", APIID: s.api, StatusCode: 502, RequestID: "r1", Attempts: 1}, e)
+		assert.Regexp(t, "^apig: Publish API "+s.api+`: 502 Bad Gateway \(request id r1\); outcome unknown: the history cannot be read: `+
+			`403 Forbidden, APIG.1005: No permissions to request this method \(request id [0-9a-f]{32}\)$`, err.Error())
 	})
-	t.Run("of a context", func(t *testing.T) {
-		t.Parallel()
-		cause := errors.New("the wire is cut")
-		ctx, cancel := context.WithCancel(context.Background())
+	virtually(t, "of a context", func(t *testing.T) {
+		s := newSite(t)
+		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		s := (&stage{}).on(kindOnline, func(*http.Request, func() *http.Response) (*http.Response, error) {
-			cancel()
-			return nil, cause
+		s.Inject(apigtest.CloseBefore())
+		later(100*time.Millisecond, cancel)
+		elapsed := took(func() {
+			record, err := s.Publish(ctx, s.request(""))
+			assertOpen(t, record, err)
+			require.ErrorIs(t, err, io.EOF)
+			require.ErrorIs(t, err, context.Canceled)
+			require.NotErrorIs(t, err, context.DeadlineExceeded)
+			assert.ErrorContains(t, err, "; outcome unknown: the context ended before it was settled")
 		})
-		_, err := newStaged(t, s, policy(quick)).Publish(ctx, testRequest)
-		require.ErrorIs(t, err, ErrOutcomeUnknown)
-		require.ErrorIs(t, err, cause)
-		require.ErrorIs(t, err, context.Canceled)
-		require.NotErrorIs(t, err, context.DeadlineExceeded)
-		assert.Equal(t, []string{kindOnline}, s.requests())
-		assert.NotContains(t, err.Error(), "\n")
-		assert.ErrorContains(t, err, "; outcome unknown: the context ended before it was settled")
+		assert.Equal(t, 100*time.Millisecond, elapsed)
+		assert.Len(t, s.Gateway.Requests(), 1)
 	})
-	t.Run("of an unreadable success", func(t *testing.T) {
-		t.Parallel()
-		s := (&stage{}).on(kindOnline, answers(201, "{\n}")).on(kindHistory, answers(403, "a\nb"))
-		_, err := newStaged(t, s, policy(quick)).Publish(context.Background(), testRequest)
-		require.ErrorIs(t, err, ErrOutcomeUnknown)
+	virtually(t, "of an unreadable success", func(t *testing.T) {
+		s := newSite(t)
+		err := s.lose("", apigtest.Answer(201, "{\n}"))
 		require.ErrorIs(t, err, ErrBadResponse)
 		assert.NotContains(t, err.Error(), "\n")
 	})
 }
 
-// TestTurns has concurrent calls for one API, of a client and its instances,
-// and no two of them under way at once.
-func TestTurns(t *testing.T) {
-	t.Parallel()
-	var under, most, other atomic.Int32
-	c, g, req := newLive(t)
-	second := g.AddAPI("customers")
-	c.http.Transport = meddler{c.http.Transport, func(r *http.Request) {}}
-	inner := c.http.Transport
-	c.http.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
-		body, _ := r.GetBody()
-		sent, _ := io.ReadAll(body)
-		if !strings.Contains(string(sent), req.APIID) {
-			other.Add(1)
-			return inner.RoundTrip(r)
-		}
-		if now := under.Add(1); now > most.Load() {
-			most.Store(now)
-		}
-		defer under.Add(-1)
-		return inner.RoundTrip(r)
+// The fields are what a person and another process need.
+func TestUnknownErrorFields(t *testing.T) {
+	virtually(t, "of a publication", func(t *testing.T) {
+		s := newSite(t, retry(RetryPolicy{TagRemark: true}))
+		start := time.Now()
+		s.Inject(apigtest.Throttle("3"))
+		err := s.lose("1.4.2", apigtest.CloseBefore())
+		var e *UnknownError
+		require.ErrorAs(t, err, &e)
+		assert.Regexp(t, `^1\.4\.2 #[0-9a-f]{10}$`, e.Remark)
+		assert.Equal(t, UnknownError{Op: "Publish", APIID: s.api, EnvID: EnvRelease, Remark: e.Remark, Tagged: true,
+			SentAt: e.SentAt, FailedAt: e.FailedAt, Attempts: 2},
+			UnknownError{Op: e.Op, APIID: e.APIID, EnvID: e.EnvID, VersionID: e.VersionID, Remark: e.Remark, Tagged: e.Tagged,
+				SentAt: e.SentAt, SentAtGateway: e.SentAtGateway, FailedAt: e.FailedAt, Attempts: e.Attempts})
+		assert.Equal(t, 3*time.Second, e.SentAt.Sub(start), "the first attempt of unknown outcome, not the refused one")
+		assert.Equal(t, 3*time.Second, e.FailedAt.Sub(start))
 	})
-	c.rest = newREST(c.http, c.log, "test", c.authenticate)
-	same, err := c.Instance(c.instanceID)
-	require.NoError(t, err)
-	env := g.AddEnvironment("TEST")
-	var wg sync.WaitGroup
-	for i := range 24 {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			r, on := req, c
-			switch i % 4 {
-			case 1:
-				r.EnvID = env
-			case 2:
-				on = same
-			case 3:
-				r.APIID = second
-			}
-			_, err := on.Publish(context.Background(), r)
-			assert.NoError(t, err)
-		}()
-	}
-	wg.Wait()
-	assert.EqualValues(t, 1, most.Load())
-	assert.EqualValues(t, 6, other.Load())
-	assert.Len(t, g.Journal(), 24)
+	virtually(t, "the gateway's clock, where it was told", func(t *testing.T) {
+		s := newSite(t)
+		s.SetClock(func() time.Time { return time.Now().Add(-5 * time.Hour) })
+		s.theirs("1.4.2")
+		time.Sleep(7 * time.Second)
+		sent := time.Now()
+		s.Inject(apigtest.CloseBefore())
+		record, err := s.Publish(t.Context(), s.request("1.4.2"))
+		assertOpen(t, record, err)
+		var e *UnknownError
+		require.ErrorAs(t, err, &e)
+		assert.WithinDuration(t, sent.Add(-5*time.Hour), e.SentAtGateway, slack)
+	})
+	virtually(t, "of a switch", func(t *testing.T) {
+		s := newSite(t)
+		s.Inject(apigtest.CloseBefore(), apigtest.Answer(403, noPermissionBody).Always())
+		_, err := s.SwitchVersion(t.Context(), s.api, "v1")
+		var e *UnknownError
+		require.ErrorAs(t, err, &e)
+		assert.Equal(t, []string{"SwitchVersion", s.api, "", "v1"}, []string{e.Op, e.APIID, e.EnvID, e.VersionID})
+	})
 }
 
-type transportFunc func(*http.Request) (*http.Response, error)
-
-func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// TestTurnIsAwaited waits for a turn that is not given back, as long as the
-// context allows. Another API need not wait.
-func TestTurnIsAwaited(t *testing.T) {
-	t.Parallel()
-	c, g, req := newLive(t)
-	g.Inject(apigtest.Hang().On(apigtest.OpAction))
-	held, release := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, err := c.Publish(held, req)
-		assert.ErrorIs(t, err, ErrOutcomeUnknown)
-	}()
-	defer func() { <-done }()
-	defer release()
-	require.Eventually(t, func() bool { return g.Faults() == 1 }, 10*time.Second, time.Millisecond)
-
-	for name, call := range directions {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-		record, err := call(c, ctx, req)
-		cancel()
-		assert.Nil(t, record)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.NotErrorIs(t, err, ErrOutcomeUnknown)
-		assert.EqualError(t, err, "apig: "+name+" API "+req.APIID+": context deadline exceeded")
+func TestUnknownErrorLogValue(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, r := range []struct {
+		e    UnknownError
+		want string
+	}{
+		{UnknownError{Op: "Publish"}, "[op=Publish attempts=0 reason=outcome unknown]"},
+		{UnknownError{Op: "Publish", APIID: "a\nb", EnvID: "e", VersionID: "v", Remark: "r", SentAt: at, SentAtGateway: at.Add(time.Second), Attempts: 2, cause: io.EOF, why: "so"},
+			`[op=Publish api_id=a\nb env_id=e version_id=v remark=r sent_at=2026-03-01 12:00:00 +0000 UTC sent_at_gateway=2026-03-01 12:00:01 +0000 UTC attempts=2 reason=EOF; outcome unknown: so]`},
+	} {
+		var _ slog.LogValuer = &r.e
+		assert.Equal(t, r.want, r.e.LogValue().String())
 	}
-	_, err := c.Publish(context.Background(), ActionRequest{APIID: g.AddAPI("customers"), EnvID: EnvRelease})
-	require.NoError(t, err)
-	assert.Equal(t, 2, asked(g, apigtest.OpAction), "who waited in vain has sent nothing")
-
-	release()
-	<-done
-	_, err = c.Publish(context.Background(), req)
-	require.NoError(t, err, "the turn goes on to the next")
 }
 
-// TestTurnsAreForgotten frees the memory of places that nobody uses.
-func TestTurnsAreForgotten(t *testing.T) {
-	t.Parallel()
-	turns := newTurns()
-	ctx := context.Background()
-	for i := range 1000 {
-		own, err := turns.take(ctx, place{"i", fmt.Sprint(i)})
+// overJSON is the error as another process makes it again.
+func overJSON(t *testing.T, err error) error {
+	t.Helper()
+	var e, again *UnknownError
+	require.ErrorAs(t, err, &e)
+	b, err := json.Marshal(e)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &again))
+	return again
+}
+
+// What became of a lost publication, asked again later: by the same client, by
+// another process with the error's JSON, and after this client has forgotten it.
+func TestSettle(t *testing.T) {
+	askers := map[string]func(*testing.T, *site, error) (*PublishRecord, error){
+		"the same client": func(t *testing.T, s *site, err error) (*PublishRecord, error) {
+			return s.Settle(t.Context(), fmt.Errorf("deploy: %w", err))
+		},
+		"much later": func(t *testing.T, s *site, err error) (*PublishRecord, error) {
+			time.Sleep(time.Hour)
+			return s.Settle(t.Context(), err)
+		},
+		"another process": func(t *testing.T, s *site, err error) (*PublishRecord, error) {
+			return clientOf(t, s.Gateway).Settle(t.Context(), overJSON(t, err))
+		},
+		"another process, much later": func(t *testing.T, s *site, err error) (*PublishRecord, error) {
+			time.Sleep(time.Hour)
+			return clientOf(t, s.Gateway).Settle(t.Context(), overJSON(t, err))
+		},
+	}
+	for asker, settle := range askers {
+		for _, tagged := range []bool{false, true} {
+			name := fmt.Sprintf("%s, tagged: %v", asker, tagged)
+			policy := retry(RetryPolicy{TagRemark: tagged})
+			virtually(t, name+", applied", func(t *testing.T) {
+				s := newSite(t, policy)
+				record, err := settle(t, s, s.lose("1.4.2", apigtest.ApplyThenClose()))
+				require.NoError(t, err)
+				assert.True(t, record.Recovered)
+				assert.Equal(t, []string{s.effective(), s.api, EnvRelease, "orders"}, []string{record.VersionID, record.APIID, record.EnvID, record.APIName})
+				assert.NotEmpty(t, record.PublishID)
+				assert.Equal(t, 1, s.requests(apigtest.OpAction), "it changes nothing")
+			})
+			virtually(t, name+", not applied", func(t *testing.T) {
+				s := newSite(t, policy)
+				s.theirs("1.4.1")
+				time.Sleep(time.Minute)
+				record, err := settle(t, s, s.lose("1.4.2", apigtest.CloseBefore()))
+				assert.Nil(t, record)
+				assert.Equal(t, NotApplied, OutcomeOf(err))
+				assert.ErrorContains(t, err, "apig: Publish API "+s.api+": not applied, as the gateway's history shows")
+				var e *CallError
+				require.ErrorAs(t, err, &e)
+				assert.Equal(t, 1, e.Attempts)
+				assert.Equal(t, 1, s.requests(apigtest.OpAction), "it changes nothing")
+			})
+			virtually(t, name+", still unknown", func(t *testing.T) {
+				s := newSite(t, policy)
+				lost := s.lose("1.4.2", apigtest.ApplyThenClose())
+				s.Inject(apigtest.Answer(403, noPermissionBody).On(apigtest.OpHistory).Always())
+				record, err := settle(t, s, lost)
+				assertOpen(t, record, err)
+				s.ClearFaults()
+				assert.ErrorContains(t, err, "the history cannot be read: 403")
+				record, err = settle(t, s, err)
+				require.NoError(t, err, "and again")
+				assert.Equal(t, s.effective(), record.VersionID)
+			})
+		}
+	}
+	virtually(t, "the failure is told", func(t *testing.T) {
+		s := newSite(t)
+		lost := s.lose("", apigtest.Answer(502, gatewayPage))
+		_, err := s.Settle(t.Context(), lost)
+		require.ErrorIs(t, err, ErrServer)
+		assert.ErrorContains(t, err, "the failure was: 502 Bad Gateway")
+	})
+	virtually(t, "days later", func(t *testing.T) {
+		s := newSite(t)
+		lost := s.lose("1.4.2", apigtest.ApplyThenClose())
+		time.Sleep(72 * time.Hour)
+		record, err := s.Settle(t.Context(), lost)
 		require.NoError(t, err)
-		own.report("e", "v")
-		turns.release(own)
-	}
-	held, err := turns.take(ctx, place{"i", "held"})
-	require.NoError(t, err)
-	require.Len(t, turns.at, 1001)
-
-	now := time.Now()
-	turns.sweep(now.Add(remembered / 2))
-	assert.Len(t, turns.at, 1001, "too early")
-	turns.swept = now
-	turns.sweep(now.Add(remembered + time.Second))
-	assert.Len(t, turns.at, 1, "the one in use stays")
-	assert.Contains(t, turns.at, place{"i", "held"})
-	held.published("e", "1.4.2", nil, ErrOutcomeUnknown, 3*remembered)
-	turns.release(held)
-	turns.sweep(now.Add(3 * remembered))
-	assert.Len(t, turns.at, 1, "so does one where an outcome is open")
-	turns.sweep(now.Add(5 * remembered))
-	assert.Empty(t, turns.at)
+		assert.Equal(t, s.effective(), record.VersionID)
+	})
+	virtually(t, "by a clock that is ahead", func(t *testing.T) {
+		s := newSite(t)
+		again := overJSON(t, s.lose("1.4.2", apigtest.ApplyThenClose())).(*UnknownError)
+		again.SentAt, again.FailedAt = again.SentAt.Add(time.Hour), again.FailedAt.Add(time.Hour)
+		elapsed := took(func() {
+			record, err := s.Settle(t.Context(), again)
+			assertOpen(t, record, err)
+			assert.ErrorContains(t, err, "may be of this call or of another one", "the two clocks cannot be compared")
+		})
+		assert.Equal(t, 2*time.Second, elapsed, "it has failed by now")
+		again.SentAtGateway = time.Now().Add(-2 * time.Second)
+		record, err := s.Settle(t.Context(), again)
+		require.NoError(t, err, "that of the gateway can")
+		assert.Equal(t, s.effective(), record.VersionID)
+	})
+	virtually(t, "without the time of the failure", func(t *testing.T) {
+		s := newSite(t)
+		again := overJSON(t, s.lose("1.4.2", apigtest.CloseBefore())).(*UnknownError)
+		again.FailedAt = time.Time{}
+		elapsed := took(func() {
+			_, err := s.Settle(t.Context(), again)
+			assert.Equal(t, NotApplied, OutcomeOf(err))
+		})
+		assert.Equal(t, 2*time.Second, elapsed, "it may have failed just now")
+	})
+	virtually(t, "what is still unknown contests later calls", func(t *testing.T) {
+		s := newSite(t)
+		other := clientOf(t, s.Gateway)
+		again := overJSON(t, s.lose("1.4.2", apigtest.ApplyThenClose()))
+		s.Inject(apigtest.Answer(403, noPermissionBody).On(apigtest.OpHistory).Always())
+		record, err := other.Settle(t.Context(), again)
+		assertOpen(t, record, err)
+		s.ClearFaults()
+		s.Inject(apigtest.CloseBefore().On(apigtest.OpAction))
+		record, err = other.Publish(t.Context(), s.request("1.4.2"))
+		assertOpen(t, record, err)
+		_, err = other.Publish(t.Context(), s.request("1.4.2"))
+		require.NoError(t, err)
+	})
+	virtually(t, "what is applied late is waited for", func(t *testing.T) {
+		s := newSite(t)
+		lost := s.lose("1.4.2", apigtest.CloseThenApply(1900*time.Millisecond))
+		record, err := s.Settle(t.Context(), lost)
+		require.NoError(t, err)
+		assert.Equal(t, s.effective(), record.VersionID)
+	})
+	virtually(t, "as long as the context lasts", func(t *testing.T) {
+		s := newSite(t)
+		lost := s.lose("1.4.2", apigtest.ApplyThenClose())
+		s.Inject(apigtest.Answer(503, html503).On(apigtest.OpHistory).Always())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		elapsed := took(func() {
+			record, err := s.Settle(ctx, lost)
+			assertOpen(t, record, err)
+		})
+		assert.InDelta(t, time.Hour, elapsed, float64(patientWait))
+		ctx, cancel = context.WithCancel(t.Context())
+		later(time.Minute, cancel)
+		elapsed = took(func() {
+			record, err := s.Settle(ctx, lost)
+			assertOpen(t, record, err)
+			require.ErrorIs(t, err, context.Canceled)
+			require.ErrorIs(t, err, io.EOF, "what began it stays in it")
+		})
+		assert.Equal(t, time.Minute, elapsed)
+	})
+	virtually(t, "its turn does not come", func(t *testing.T) {
+		s := newSite(t)
+		lost := s.lose("1.4.2", apigtest.ApplyThenClose())
+		s.Inject(apigtest.Slow(time.Minute).On(apigtest.OpAction))
+		go func() { _, _ = s.Publish(context.Background(), s.request("1.4.3")) }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		record, err := s.Settle(ctx, lost)
+		assertOpen(t, record, err)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.ErrorContains(t, err, "its turn did not come")
+		time.Sleep(2 * time.Minute)
+	})
+	virtually(t, "a limiter's or a login's no is not an end of the context", func(t *testing.T) {
+		s := newSite(t)
+		lost := s.lose("1.4.2", apigtest.ApplyThenClose())
+		no := clientOf(t, s.Gateway, limitedBy(func(context.Context) error { return errors.New("no") }))
+		record, err := no.Settle(t.Context(), lost)
+		assertOpen(t, record, err)
+		require.NotErrorIs(t, err, context.Canceled)
+	})
 }
 
-// TestTurnRemembersTen has as many reported versions as a gateway keeps.
-func TestTurnRemembersTen(t *testing.T) {
-	t.Parallel()
-	own := &turn{reported: map[string]*reports{}}
-	for i := range 25 {
-		own.report("e", fmt.Sprint("v", i))
-		own.report("f", "w")
+// What is no unknown outcome comes back as it was.
+func TestSettleOfAnythingElse(t *testing.T) {
+	s := newSite(t)
+	for _, err := range []error{nil, io.EOF, ErrNotFound, &CallError{Op: "Publish"}, &BatchError{Items: []BatchItem{{Err: io.EOF}}}, ErrOutcomeUnknown} {
+		record, got := s.Settle(t.Context(), err)
+		assert.Nil(t, record)
+		assert.Equal(t, err, got)
 	}
-	for i := range 25 {
-		assert.Equal(t, i >= 15, own.knows("e")(fmt.Sprint("v", i)), "%d", i)
+	sent := time.Now()
+	for text, e := range map[string]*UnknownError{
+		`UnknownError.Op "Versions" is not a method that changes something; UnknownError.APIID is empty; UnknownError.VersionID is empty; UnknownError.SentAt is zero`: {Op: "Versions"},
+		`UnknownError.APIID "a/b" is not an ID`:    {Op: "Publish", APIID: "a/b", EnvID: "e", SentAt: sent},
+		`UnknownError.EnvID is empty`:              {Op: "OfflineBatch", APIID: "a", SentAt: sent},
+		`UnknownError.VersionID is empty`:          {Op: "Rollback", APIID: "a", EnvID: "e", SentAt: sent},
+		`UnknownError.VersionID ".." is not an ID`: {Op: "OfflineVersion", APIID: "a", VersionID: "..", SentAt: sent},
+		`UnknownError.SentAt is zero`:              {Op: "Publish", APIID: "a", EnvID: "e"},
+	} {
+		_, err := s.Settle(t.Context(), e)
+		require.ErrorIs(t, err, ErrInvalidArgument)
+		assert.ErrorContains(t, err, text)
+		assert.Equal(t, Unknown, OutcomeOf(err), "a mistake in the question does not settle it")
 	}
-	assert.True(t, own.knows("f")("w"))
-	assert.False(t, own.knows("e")("w"))
-	assert.False(t, own.knows("g")("w"))
-	assert.False(t, own.knows("e")(""))
+	assert.Empty(t, s.Gateway.Requests())
+}
+
+func TestSettleBatch(t *testing.T) {
+	lose := func(s *site, ids []string, f apigtest.Fault) error {
+		s.Inject(f.On(apigtest.OpBatch), apigtest.Answer(403, noPermissionBody).On(apigtest.OpHistory).Times(3*len(ids)))
+		_, err := s.PublishBatch(s.t.Context(), BatchRequest{APIIDs: ids, EnvID: EnvRelease, Remark: "1.4.2"})
+		require.ErrorIs(s.t, err, ErrOutcomeUnknown)
+		s.ClearFaults()
+		return err
+	}
+	virtually(t, "one item, applied", func(t *testing.T) {
+		s := newSite(t)
+		err := lose(s, []string{s.api}, apigtest.ApplyThenClose())
+		record, err := s.Settle(t.Context(), err)
+		require.NoError(t, err)
+		assert.Equal(t, s.effective(), record.VersionID)
+	})
+	virtually(t, "several, all applied", func(t *testing.T) {
+		s := newSite(t)
+		err := lose(s, s.apis(3), apigtest.ApplyThenClose())
+		record, err := s.Settle(t.Context(), err)
+		require.NoError(t, err)
+		assert.Nil(t, record)
+	})
+	virtually(t, "several, none applied", func(t *testing.T) {
+		s := newSite(t)
+		ids := s.apis(3)
+		err := lose(s, ids, apigtest.CloseBefore())
+		_, err = s.Settle(t.Context(), fmt.Errorf("deploy: %w", err))
+		assert.Equal(t, NotApplied, OutcomeOf(err))
+		var e *BatchError
+		require.ErrorAs(t, err, &e)
+		require.Len(t, e.Items, 3)
+		for i, item := range e.Items {
+			assert.Equal(t, ids[i], item.APIID)
+			require.ErrorAs(t, item.Err, new(*CallError))
+		}
+	})
+	virtually(t, "several, each another way", func(t *testing.T) {
+		s := newSite(t)
+		ids := append(s.apis(2), "none")
+		err := lose(s, ids, apigtest.Cut(0))
+		s.Inject(apigtest.Answer(403, noPermissionBody).On(apigtest.OpHistory).Always().When(func(r *apigtest.Request) bool { return r.APIID == ids[1] }))
+		_, err = s.Settle(t.Context(), err)
+		var e *BatchError
+		require.ErrorAs(t, err, &e)
+		require.Len(t, e.Items, 2, "the first was applied")
+		assert.Equal(t, []string{ids[1], "none"}, []string{e.Items[0].APIID, e.Items[1].APIID})
+		assert.Equal(t, Unknown, OutcomeOf(err))
+		assert.ErrorContains(t, err, "apig: PublishBatch: 2 of 3 APIs failed; the first: ")
+	})
+	virtually(t, "its context ends", func(t *testing.T) {
+		s := newSite(t)
+		err := lose(s, s.apis(3), apigtest.ApplyThenClose())
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = s.Settle(ctx, err)
+		require.ErrorIs(t, err, context.Canceled)
+		var e *BatchError
+		require.ErrorAs(t, err, &e)
+		for _, item := range e.Items {
+			require.ErrorIs(t, item.Err, ErrOutcomeUnknown)
+		}
+	})
+}
+
+// A version is not taken for that of a lost publication when another call with the
+// same remark may have made it.
+func TestSettleAmongRivals(t *testing.T) {
+	for name, pause := range map[string]time.Duration{"at once": 0, "in half a minute": 30 * time.Second, "in an hour": time.Hour} {
+		virtually(t, "lost, then published again "+name, func(t *testing.T) {
+			s := newSite(t)
+			lost := s.lose("1.4.2", apigtest.CloseBefore())
+			if pause > time.Second {
+				time.Sleep(pause)
+			}
+			_, err := s.Publish(t.Context(), s.request("1.4.2"))
+			require.NoError(t, err)
+			for range 2 {
+				_, err = s.Settle(t.Context(), lost)
+				assert.Equal(t, NotApplied, OutcomeOf(err), "the one version is the rival's")
+				time.Sleep(time.Hour) // and the turn has forgotten all of it
+			}
+		})
+		virtually(t, "applied, then published again "+name, func(t *testing.T) {
+			s := newSite(t)
+			lost := s.lose("1.4.2", apigtest.ApplyThenClose())
+			ours := s.effective()
+			time.Sleep(pause)
+			rival, err := s.Publish(t.Context(), s.request("1.4.2"))
+			require.NoError(t, err)
+			time.Sleep(time.Hour)
+			record, err := s.Settle(t.Context(), lost)
+			require.NoError(t, err)
+			assert.Equal(t, ours, record.VersionID)
+			assert.NotEqual(t, ours, rival.VersionID)
+		})
+	}
+	for name, pause := range map[string]time.Duration{"at once": 0, "in an hour, when the turn has forgotten both": time.Hour} {
+		virtually(t, "both lost, settled "+name, func(t *testing.T) {
+			s := newSite(t)
+			first := s.lose("1.4.2", apigtest.ApplyThenClose())
+			second := s.lose("1.4.2", apigtest.CloseBefore())
+			time.Sleep(pause)
+			for _, lost := range []error{first, second} {
+				record, err := s.Settle(t.Context(), lost)
+				assertOpen(t, record, err)
+			}
+		})
+	}
+	virtually(t, "a batch is a rival too", func(t *testing.T) {
+		s := newSite(t)
+		lost := s.lose("1.4.2", apigtest.CloseBefore())
+		_, err := s.PublishBatch(t.Context(), BatchRequest{APIIDs: []string{s.api}, EnvID: EnvRelease, Remark: "1.4.2"})
+		require.NoError(t, err)
+		time.Sleep(time.Hour)
+		_, err = s.Settle(t.Context(), lost)
+		assert.Equal(t, NotApplied, OutcomeOf(err))
+	})
+	virtually(t, "another process does not know what this one has reported", func(t *testing.T) {
+		s := newSite(t)
+		lost := s.lose("1.4.2", apigtest.CloseBefore())
+		rival, err := s.Publish(t.Context(), s.request("1.4.2"))
+		require.NoError(t, err)
+		record, err := clientOf(t, s.Gateway).Settle(t.Context(), overJSON(t, lost))
+		require.NoError(t, err)
+		assert.Equal(t, rival.VersionID, record.VersionID, "the documented limit")
+	})
+	virtually(t, "not with tags", func(t *testing.T) {
+		s := newSite(t, retry(RetryPolicy{TagRemark: true}))
+		lost := s.lose("1.4.2", apigtest.CloseBefore())
+		_, err := s.Publish(t.Context(), s.request("1.4.2"))
+		require.NoError(t, err)
+		_, err = s.Settle(t.Context(), lost)
+		assert.Equal(t, NotApplied, OutcomeOf(err))
+	})
+	virtually(t, "not with another remark or in another environment", func(t *testing.T) {
+		s := newSite(t)
+		env := s.AddEnvironment("TEST")
+		lost := s.lose("1.4.2", apigtest.ApplyThenClose())
+		ours := s.effective()
+		for _, r := range []ActionRequest{s.request("1.4.3"), {APIID: s.api, EnvID: env, Remark: "1.4.2"}} {
+			_, err := s.Publish(t.Context(), r)
+			require.NoError(t, err)
+		}
+		record, err := s.Settle(t.Context(), lost)
+		require.NoError(t, err)
+		assert.Equal(t, ours, record.VersionID)
+	})
+}
+
+// What rests on a state is not judged once this client has changed that state.
+func TestSettleOfStates(t *testing.T) {
+	type call func(s *site, first, current string) error
+	calls := map[string]struct {
+		op  apigtest.Op
+		do  call
+		off bool // what it is to bring about
+	}{
+		"Offline": {apigtest.OpAction, func(s *site, _, _ string) error {
+			_, err := s.Client.Offline(s.t.Context(), s.request(""))
+			return err
+		}, true},
+		"OfflineVersion": {apigtest.OpOfflineVersion, func(s *site, _, current string) error {
+			return s.OfflineVersion(s.t.Context(), s.api, current)
+		}, true},
+		"SwitchVersion": {apigtest.OpSwitch, func(s *site, first, _ string) error {
+			_, err := s.SwitchVersion(s.t.Context(), s.api, first)
+			return err
+		}, false},
+		"Rollback": {apigtest.OpSwitch, func(s *site, _, _ string) error {
+			_, err := s.Rollback(s.t.Context(), s.api, EnvRelease)
+			return err
+		}, false},
+	}
+	for name, c := range calls {
+		lose := func(t *testing.T, f apigtest.Fault) (s *site, first, current string, lost error) {
+			s = newSite(t)
+			first, current = s.theirs("1.4.1").ID, s.theirs("1.4.2").ID
+			time.Sleep(time.Hour)
+			s.Inject(f.On(c.op))
+			skip := 0
+			if name == "Rollback" {
+				skip = 1
+			}
+			s.Inject(apigtest.Answer(403, noPermissionBody).On(apigtest.OpHistory).Skip(skip))
+			lost = c.do(s, first, current)
+			require.ErrorIs(t, lost, ErrOutcomeUnknown)
+			return s, first, current, lost
+		}
+		for asker, again := range map[string]func(*testing.T, *site, error) (*Client, error){
+			"the same client": func(_ *testing.T, s *site, err error) (*Client, error) { return s.Client, err },
+			"another process": func(t *testing.T, s *site, err error) (*Client, error) {
+				return clientOf(t, s.Gateway), overJSON(t, err)
+			},
+		} {
+			virtually(t, name+", "+asker+", applied", func(t *testing.T) {
+				s, first, _, lost := lose(t, apigtest.ApplyThenClose())
+				client, lost := again(t, s, lost)
+				record, err := client.Settle(t.Context(), lost)
+				require.NoError(t, err)
+				assert.True(t, record.Recovered)
+				if !c.off {
+					assert.Equal(t, first, record.VersionID)
+				}
+			})
+			virtually(t, name+", "+asker+", not applied", func(t *testing.T) {
+				s, _, current, lost := lose(t, apigtest.CloseBefore())
+				client, lost := again(t, s, lost)
+				record, err := client.Settle(t.Context(), lost)
+				assert.Nil(t, record)
+				assert.Equal(t, NotApplied, OutcomeOf(err))
+				assert.Equal(t, current, s.effective())
+			})
+			virtually(t, name+", "+asker+", over somebody's publication", func(t *testing.T) {
+				s, _, _, lost := lose(t, apigtest.ApplyThenClose())
+				s.theirs("theirs")
+				client, lost := again(t, s, lost)
+				record, err := client.Settle(t.Context(), lost)
+				if name == "OfflineVersion" {
+					require.NoError(t, err, "that version is offline all the same")
+					return
+				}
+				assertOpen(t, record, err)
+			})
+		}
+		virtually(t, name+", after a publication of this client", func(t *testing.T) {
+			s, _, _, lost := lose(t, apigtest.ApplyThenClose())
+			_, err := s.Publish(t.Context(), s.request("1.4.3"))
+			require.NoError(t, err)
+			record, err := s.Settle(t.Context(), lost)
+			if name == "OfflineVersion" {
+				require.NoError(t, err, "that version is offline all the same")
+				return
+			}
+			assertOpen(t, record, err)
+		})
+		virtually(t, name+", after this client has switched back", func(t *testing.T) {
+			s, _, current, lost := lose(t, apigtest.ApplyThenClose())
+			_, err := s.SwitchVersion(t.Context(), s.api, current)
+			require.NoError(t, err)
+			record, err := s.Settle(t.Context(), lost)
+			assertOpen(t, record, err)
+		})
+	}
 }

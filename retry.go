@@ -4,18 +4,32 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"math/rand/v2"
+	"net"
 	"net/http"
 	"time"
+
+	"github.com/apig-go/apig/internal/random"
 )
 
-// RetryPolicy says how often and when an attempt is repeated. The zero value
-// is the defaults. Negative values, and a MinWait above MaxWait, are refused
-// by New.
+// RetryPolicy says how often and when an attempt is repeated, and how an unknown
+// outcome is settled. The zero value is the defaults. Negative values, a MinWait
+// above MaxWait, and times above 24 h are refused by New.
+//
+// It also bounds the whole time of a call whose context has no deadline: a call
+// that changes something ends within
+//
+//	MaxAttempts × (AttemptTimeout + 2 × SettleWait + SettleTimeout + MaxWait)
+//
+// which is 7½ minutes by default. On top of that come the waits for its turn and
+// for a Limiter; 50 ms in each SettleTimeout for each API; one AttemptTimeout if
+// rejected credentials are renewed; one SettleTimeout for what a group and Rollback
+// read first; and for a batch of more than four thousand APIs, which are what is
+// under way at once, the same again for each further four thousand.
 type RetryPolicy struct {
-	// MaxAttempts is how many times a call is attempted. Zero means 4. With 1
-	// an unknown outcome is still settled, but nothing is repeated. The one
-	// repetition with renewed credentials after a 401 does not count.
+	// MaxAttempts is how many times a call is attempted, and in a batch each
+	// API. Zero means 4. With 1 an unknown outcome is still settled, but nothing
+	// is repeated. The one repetition with renewed credentials after a 401 does
+	// not count.
 	MaxAttempts int
 
 	// MinWait and MaxWait bound the wait before a repetition, which is random
@@ -27,9 +41,15 @@ type RetryPolicy struct {
 	MaxWait time.Duration
 
 	// SettleWait is how long a request that was sent, but not answered, may
-	// take to be applied. Zero means 1 s. It is what an unknown outcome costs
-	// at most, twice that after a timeout.
+	// take to be applied; twice that after a timeout. Zero means 1 s. An unknown
+	// outcome is waited for that long before its absence is believed.
 	SettleWait time.Duration
+
+	// SettleTimeout is how long reading the history may go on after that. Zero
+	// means 30 s. A batch has 50 ms more for each API, and what is read again after
+	// the wait for a repetition has MaxWait more. When it is over the outcome is
+	// unknown.
+	SettleTimeout time.Duration
 
 	// TagRemark adds a short tag to the remark of a publication, different
 	// for each call. It makes settling exact where several processes publish
@@ -37,18 +57,25 @@ type RetryPolicy struct {
 	TagRemark bool
 }
 
+// longestWait keeps sums of a few waits from overflowing.
+const longestWait = 24 * time.Hour
+
 func (p RetryPolicy) check(prefix string, bad *problems) {
 	if p.MaxAttempts < 0 {
 		bad.addf("%sMaxAttempts is negative", prefix)
 	}
-	if p.MinWait < 0 {
-		bad.addf("%sMinWait is negative", prefix)
-	}
-	if p.MaxWait < 0 {
-		bad.addf("%sMaxWait is negative", prefix)
-	}
-	if p.SettleWait < 0 {
-		bad.addf("%sSettleWait is negative", prefix)
+	for _, wait := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"MinWait", p.MinWait}, {"MaxWait", p.MaxWait}, {"SettleWait", p.SettleWait}, {"SettleTimeout", p.SettleTimeout},
+	} {
+		switch {
+		case wait.value < 0:
+			bad.addf("%s%s is negative", prefix, wait.name)
+		case wait.value > longestWait:
+			bad.addf("%s%s %v is above %v", prefix, wait.name, wait.value, longestWait)
+		}
 	}
 	if p.MaxWait > 0 && p.MinWait > p.MaxWait {
 		bad.addf("%sMinWait %v is above %[1]sMaxWait %[3]v", prefix, p.MinWait, p.MaxWait)
@@ -70,42 +97,37 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 	if p.SettleWait == 0 {
 		p.SettleWait = time.Second
 	}
+	if p.SettleTimeout == 0 {
+		p.SettleTimeout = 30 * time.Second
+	}
 	return p
 }
 
 // backoff is the wait before the repetition that follows the given attempt:
 // anything between MinWait and a ceiling that starts at twice MinWait, doubles
 // with each attempt and ends at MaxWait.
-func (p RetryPolicy) backoff(attempt int, jitter func(n int64) int64) time.Duration {
+func (p RetryPolicy) backoff(attempt int) time.Duration {
 	ceiling := p.MinWait
 	for range attempt {
+		if ceiling == p.MaxWait {
+			break
+		}
 		ceiling += min(ceiling, p.MaxWait-ceiling) // which cannot overflow
 	}
-	return p.MinWait + time.Duration(jitter(int64(ceiling-p.MinWait)))
-}
-
-// fullJitter is any number from 0 to n, both included.
-func fullJitter(n int64) int64 { return rand.Int64N(n + 1) }
-
-// verdict is what a failed attempt means for the caller's change.
-type verdict int
-
-const (
-	final      verdict = iota // not applied, and another attempt would fail too
-	notApplied                // not applied; another attempt may succeed
-	renew                     // not applied; another attempt with new credentials may succeed
-	unknown                   // it may have been applied
-)
-
-func (v verdict) String() string {
-	return [...]string{"final", "not applied", "renew credentials", "unknown"}[v]
+	return p.MinWait + time.Duration(random.Int64N(int64(ceiling-p.MinWait)+1))
 }
 
 // failure is an attempt that did not succeed.
 type failure struct {
 	err        error // what to report if this was the last attempt
+	verdict    verdict
+	unanswered error // why there was no answer, as it came; nil if there was one
 	sent       bool  // whether any of the request may have left
 	start, end time.Time
+
+	// timedOut says that somebody, here or on the way, had waited as long as
+	// they would: the request may well be under way still.
+	timedOut bool
 
 	// Of the answer, if there was one.
 	request   *http.Request // that it answers
@@ -115,21 +137,27 @@ type failure struct {
 	requestID string
 }
 
+// judge gives a failed attempt its verdict.
+func (f *failure) judge() {
+	var timeout net.Error
+	f.timedOut = f.status == http.StatusRequestTimeout || f.status == http.StatusGatewayTimeout ||
+		errors.As(f.unanswered, &timeout) && timeout.Timeout()
+	f.verdict = classify(f)
+}
+
 // classify is the one place that decides what a failed attempt means.
-func classify(f failure) verdict {
+func classify(f *failure) verdict {
 	if f.status == 0 {
 		return classifyUnanswered(f)
 	}
-	switch f.code.twin() {
-	case CodeTooManyRequests, CodeOncePerMinute, CodeFrontThrottled, CodeTaskRunning,
-		CodeGatewayStatus, CodeGatewayLocked, CodeGatewayLockFailed:
-		return notApplied
-	}
+	known, ok := f.code.meaning()
 	switch {
+	case ok && known.verdict == notApplied:
+		return notApplied
 	case f.status < 300: // a success that cannot be read
 		return unknown
-	case f.status == http.StatusUnauthorized && curable(f.code):
-		return renew
+	case f.status == http.StatusUnauthorized && (!ok || known.verdict == renew):
+		return renew // a code nobody knows gets the benefit of the doubt
 	case f.status == http.StatusTooManyRequests:
 		return notApplied
 	case f.status == http.StatusRequestTimeout:
@@ -144,29 +172,42 @@ func classify(f failure) verdict {
 
 // classifyUnanswered judges an attempt that ended without an answer: only the
 // proof that nothing was sent makes it harmless to repeat.
-func classifyUnanswered(f failure) verdict {
+func classifyUnanswered(f *failure) verdict {
 	var auth *authError
+	var refused *proxyError
 	switch {
 	case f.sent:
 		return unknown
-	case errors.As(f.err, &auth) && !auth.late, errors.As(f.err, new(*limiterError)), isCertificateError(f.err):
+	case errors.As(f.unanswered, &auth) && !auth.late, errors.As(f.unanswered, new(*limiterError)), isCertificateError(f.unanswered):
+		return final
+	case errors.As(f.unanswered, &refused) && refused.forGood():
 		return final
 	}
 	return notApplied
 }
 
-// curable reports whether new credentials may cure a 401 with this code. Most
-// others say what is wrong with the account. A code nobody knows gets the
-// benefit of the doubt.
-func curable(c Code) bool {
-	switch c.twin() {
-	case CodeTokenMissing, CodeTokenExpired, CodeTokenInvalid,
-		CodeAuthTokenMissing, CodeAuthTokenExpired, CodeAuthTokenInvalid,
-		CodeFrontAuth, CodeFrontTokenRenew:
-		return true
-	}
-	return c.sentinel() == nil
+// serviceAnswered reports whether the service itself, and not something in front
+// of it, has said that it failed: then it is done with the request. In a batch it
+// says so in an answer of status 200.
+func (f *failure) serviceAnswered() bool {
+	return f.code.service() && (f.status < 300 || f.status >= 500)
 }
+
+// authError marks a failure to authenticate: nothing was sent. With late it is
+// not the authenticator's: the time of the attempt ended meanwhile.
+type authError struct {
+	err  error
+	late bool
+}
+
+func (e *authError) Error() string { return e.err.Error() }
+func (e *authError) Unwrap() error { return e.err }
+
+// limiterError marks an attempt that the caller's limiter did not allow.
+type limiterError struct{ err error }
+
+func (e *limiterError) Error() string { return "limiter: " + e.err.Error() }
+func (e *limiterError) Unwrap() error { return e.err }
 
 // isCertificateError reports whether the server's certificate was refused,
 // which no repetition cures.

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"net"
@@ -18,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/apig-go/apig/internal/random"
 )
 
 // posted is an error as http.Client returns it.
@@ -27,7 +28,6 @@ func posted(err error) error {
 
 // TestClassify is the policy, row by row.
 func TestClassify(t *testing.T) {
-	t.Parallel()
 	var (
 		refused     = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 		dialTimeout = &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
@@ -47,36 +47,36 @@ func TestClassify(t *testing.T) {
 		why  string
 	}{
 		// No answer, and net/http never had a connection for the request.
-		{"connection refused", failure{err: posted(refused)}, notApplied, "nobody was there to apply it"},
-		{"dial timeout", failure{err: posted(dialTimeout)}, notApplied, "the server never heard of it"},
-		{"no such host", failure{err: posted(noSuchHost)}, notApplied, "names come and go; the attempts are few"},
-		{"resolver fails", failure{err: posted(resolver)}, notApplied, "the next one may answer"},
-		{"context ends while dialing", failure{err: posted(context.DeadlineExceeded)}, notApplied, "the error looks like any other end of a context"},
-		{"cancelled while queued", failure{err: posted(context.Canceled)}, notApplied, "waiting for a connection sends nothing"},
-		{"TLS handshake timeout", failure{err: posted(handshake)}, notApplied, "requests come after the handshake"},
-		{"TLS alert", failure{err: posted(alert)}, notApplied, "the same; the server may be restarting"},
-		{"not TLS", failure{err: posted(notTLS)}, notApplied, "the same"},
-		{"proxy refuses CONNECT", failure{err: posted(errors.New("Proxy Authentication Required"))}, notApplied, "the proxy never saw the request"},
-		{"certificate not trusted", failure{err: posted(certificate)}, final, "it will not be trusted next time either"},
-		{"certificate of another host", failure{err: posted(&tls.CertificateVerificationError{Err: x509.HostnameError{}})}, final, "the same"},
-		{"certificate expired", failure{err: posted(&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}})}, final, "the same"},
-		{"no credentials", failure{err: &authError{err: errors.New("IAM is away")}}, final, "whoever gets credentials does his own retries"},
-		{"no time left after getting credentials", failure{err: &authError{err: context.DeadlineExceeded, late: true}}, notApplied, "the next attempt finds them fetched"},
-		{"limiter refuses", failure{err: &limiterError{errors.New("would exceed the deadline")}}, final, "the limiter has the last word"},
+		{"connection refused", failure{unanswered: posted(refused)}, notApplied, "nobody was there to apply it"},
+		{"dial timeout", failure{unanswered: posted(dialTimeout)}, notApplied, "the server never heard of it"},
+		{"no such host", failure{unanswered: posted(noSuchHost)}, notApplied, "names come and go; the attempts are few"},
+		{"resolver fails", failure{unanswered: posted(resolver)}, notApplied, "the next one may answer"},
+		{"context ends while dialing", failure{unanswered: posted(context.DeadlineExceeded)}, notApplied, "the error looks like any other end of a context"},
+		{"cancelled while queued", failure{unanswered: posted(context.Canceled)}, notApplied, "waiting for a connection sends nothing"},
+		{"TLS handshake timeout", failure{unanswered: posted(handshake)}, notApplied, "requests come after the handshake"},
+		{"TLS alert", failure{unanswered: posted(alert)}, notApplied, "the same; the server may be restarting"},
+		{"not TLS", failure{unanswered: posted(notTLS)}, notApplied, "the same"},
+		{"proxy refuses CONNECT", failure{unanswered: posted(errors.New("Proxy Authentication Required"))}, notApplied, "the proxy never saw the request"},
+		{"certificate not trusted", failure{unanswered: posted(certificate)}, final, "it will not be trusted next time either"},
+		{"certificate of another host", failure{unanswered: posted(&tls.CertificateVerificationError{Err: x509.HostnameError{}})}, final, "the same"},
+		{"certificate expired", failure{unanswered: posted(&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}})}, final, "the same"},
+		{"no credentials", failure{unanswered: &authError{err: errors.New("IAM is away")}}, final, "whoever gets credentials does his own retries"},
+		{"no time left after getting credentials", failure{unanswered: &authError{err: context.DeadlineExceeded, late: true}}, notApplied, "the next attempt finds them fetched"},
+		{"limiter refuses", failure{unanswered: &limiterError{errors.New("would exceed the deadline")}}, final, "the limiter has the last word"},
 
 		// No answer, but the request had a connection, or nobody knows.
-		{"reset", failure{sent: true, err: posted(reset)}, unknown, "the answer may be what was lost"},
-		{"broken pipe", failure{sent: true, err: posted(pipe)}, unknown, "an earlier write may have had all of it"},
-		{"end of file", failure{sent: true, err: posted(io.EOF)}, unknown, "the same"},
-		{"server closed idle connection", failure{sent: true, err: posted(errors.New("http: server closed idle connection"))}, unknown, "the texts of net/http prove nothing"},
-		{"header timeout", failure{sent: true, err: posted(errors.New("net/http: timeout awaiting response headers"))}, unknown, "it was sent"},
-		{"attempt timeout", failure{sent: true, err: posted(context.DeadlineExceeded)}, unknown, "it was sent"},
-		{"cancelled after sending", failure{sent: true, err: posted(context.Canceled)}, unknown, "it was sent"},
-		{"stream reset", failure{sent: true, err: posted(errors.New("stream error: stream ID 1; INTERNAL_ERROR; received from peer"))}, unknown, "the server may have applied it first"},
-		{"foreign RoundTripper", failure{sent: true, err: posted(errors.New("mock"))}, unknown, "without GetConn there is no proof"},
-		{"refused, says a foreign RoundTripper", failure{sent: true, err: posted(refused)}, unknown, "errors are no proof: it may be the second connection"},
-		{"certificate error after sending", failure{sent: true, err: posted(certificate)}, unknown, "a foreign RoundTripper may have sent it elsewhere first"},
-		{"answer that is not HTTP", failure{sent: true, err: posted(errors.New("malformed HTTP response"))}, unknown, "the request arrived somewhere"},
+		{"reset", failure{sent: true, unanswered: posted(reset)}, unknown, "the answer may be what was lost"},
+		{"broken pipe", failure{sent: true, unanswered: posted(pipe)}, unknown, "an earlier write may have had all of it"},
+		{"end of file", failure{sent: true, unanswered: posted(io.EOF)}, unknown, "the same"},
+		{"server closed idle connection", failure{sent: true, unanswered: posted(errors.New("http: server closed idle connection"))}, unknown, "the texts of net/http prove nothing"},
+		{"header timeout", failure{sent: true, unanswered: posted(errors.New("net/http: timeout awaiting response headers"))}, unknown, "it was sent"},
+		{"attempt timeout", failure{sent: true, unanswered: posted(context.DeadlineExceeded)}, unknown, "it was sent"},
+		{"cancelled after sending", failure{sent: true, unanswered: posted(context.Canceled)}, unknown, "it was sent"},
+		{"stream reset", failure{sent: true, unanswered: posted(errors.New("stream error: stream ID 1; INTERNAL_ERROR; received from peer"))}, unknown, "the server may have applied it first"},
+		{"foreign RoundTripper", failure{sent: true, unanswered: posted(errors.New("mock"))}, unknown, "without GetConn there is no proof"},
+		{"refused, says a foreign RoundTripper", failure{sent: true, unanswered: posted(refused)}, unknown, "errors are no proof: it may be the second connection"},
+		{"certificate error after sending", failure{sent: true, unanswered: posted(certificate)}, unknown, "a foreign RoundTripper may have sent it elsewhere first"},
+		{"answer that is not HTTP", failure{sent: true, unanswered: posted(errors.New("malformed HTTP response"))}, unknown, "the request arrived somewhere"},
 
 		// A success that cannot be read.
 		{"201 empty", failure{sent: true, status: 201, err: ErrBadResponse}, unknown, "applied, probably, but what?"},
@@ -159,11 +159,14 @@ func TestClassify(t *testing.T) {
 		{"507", failure{sent: true, status: 507}, unknown, "any other 5xx"},
 		{"520", failure{sent: true, status: 520}, unknown, "the same"},
 		{"599", failure{sent: true, status: 599}, unknown, "the same"},
+		{"500 no such API", failure{sent: true, status: 500, code: CodeAPINotFound}, unknown, "a status of 500 outweighs a code that refuses"},
+		{"503 expired token", failure{sent: true, status: 503, code: CodeTokenExpired}, unknown, "the same"},
+		{"201 with a code that refuses", failure{sent: true, status: 201, code: CodeAPINotFound}, unknown, "a success outweighs it too"},
 		{"501", failure{sent: true, status: 501}, final, "no method there, so nothing done"},
 		{"505", failure{sent: true, status: 505}, final, "no HTTP there, so nothing done"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			assert.Equal(t, row.want.String(), classify(row.f).String(), row.why)
+			assert.Equal(t, row.want.String(), classify(&row.f).String(), row.why)
 		})
 	}
 }
@@ -172,7 +175,6 @@ func TestClassify(t *testing.T) {
 // applied, whatever status it comes with: the tables of the service disagree
 // about those.
 func TestClassifyNotAppliedCodes(t *testing.T) {
-	t.Parallel()
 	for code, documented := range map[Code]int{
 		"APIG.9008":  500, // throttled, in spite of its status
 		"APIG.3711":  409, // once a minute
@@ -185,19 +187,18 @@ func TestClassifyNotAppliedCodes(t *testing.T) {
 	} {
 		for _, status := range []int{documented, 400, 409, 429, 500, 503} {
 			f := failure{sent: true, status: status, code: code}
-			assert.Equal(t, notApplied.String(), classify(f).String(), "%s with status %d", code, status)
+			assert.Equal(t, notApplied.String(), classify(&f).String(), "%s with status %d", code, status)
 		}
-		assert.Equal(t, unknown.String(), classify(failure{sent: true, status: 201, code: "", err: ErrBadResponse}).String())
+		assert.Equal(t, unknown.String(), classify(&failure{sent: true, status: 201, code: "", err: ErrBadResponse}).String())
 	}
 	for _, near := range []Code{"APIG.9009", "APIG.3710", "APIC.7711", "APIC.9224", "APIGW.0309", "APIC.0308", "APIG.0308x", "apig.9008"} {
-		assert.NotEqual(t, notApplied.String(), classify(failure{sent: true, status: 400, code: near}).String(), "%s", near)
+		assert.NotEqual(t, notApplied.String(), classify(&failure{sent: true, status: 400, code: near}).String(), "%s", near)
 	}
 }
 
 // TestClassifyEveryStatus goes through all statuses without a code: only one
 // of them proves that another attempt is harmless.
 func TestClassifyEveryStatus(t *testing.T) {
-	t.Parallel()
 	for status := 100; status < 600; status++ {
 		want := final
 		switch {
@@ -208,74 +209,39 @@ func TestClassifyEveryStatus(t *testing.T) {
 		case status == 429:
 			want = notApplied
 		}
-		assert.Equal(t, want.String(), classify(failure{sent: true, status: status}).String(), "%d", status)
+		assert.Equal(t, want.String(), classify(&failure{sent: true, status: status}).String(), "%d", status)
 	}
 }
 
-// signer is an authenticator without Refresh, as one who signs.
-type signer struct{ asked int }
-
-func (s *signer) Authenticate(*http.Request) error { s.asked++; return nil }
-
-// renewer is one with Refresh.
-type renewer struct {
-	signer
-	refreshed int
-	refuses   bool
-}
-
-func (r *renewer) Refresh(rejected *http.Request) bool {
-	if rejected.URL == nil {
-		panic("not the request that was sent")
-	}
-	r.refreshed++
-	return !r.refuses
-}
-
-// TestAttemptsAfterUnauthorized counts what is sent after a 401 of each kind.
-func TestAttemptsAfterUnauthorized(t *testing.T) {
-	t.Parallel()
-	const expired = `{"error_code":"APIG.1001","error_msg":"Session expired"}`
-	for name, row := range map[string]struct {
-		auth Authenticator
-		cues []cue
-		sent int
-		err  error
+// Somebody who had waited as long as they would leaves a request that may well be
+// under way still; the service itself, when it says that it failed, is done with it.
+func TestWhatAFailureSaysOfTheRequest(t *testing.T) {
+	for name, r := range map[string]struct {
+		f                 failure
+		timedOut, service bool
 	}{
-		"a signature is never repeated":        {&signer{}, times(9, answers(401, `{"error_code":"APIGW.0301","error_msg":"verify aksk signature fail"}`)), 1, ErrUnauthorized},
-		"nor anything without Refresh":         {&signer{}, times(9, answers(401, expired)), 1, ErrUnauthorized},
-		"nor where Refresh refuses":            {&renewer{refuses: true}, times(9, answers(401, expired)), 1, ErrUnauthorized},
-		"new credentials cure it":              {&renewer{}, times(1, answers(401, expired)), 2, nil},
-		"once":                                 {&renewer{}, times(9, answers(401, expired)), 2, ErrUnauthorized},
-		"once, with other failures in between": {&renewer{}, []cue{answers(401, expired), answers(429, ""), answers(401, expired)}, 3, ErrUnauthorized},
-		"it takes none of the attempts":        {&renewer{}, append(times(1, answers(401, expired)), times(3, answers(429, ""))...), 5, nil},
-		"an account is not cured":              {&renewer{}, times(9, answers(401, `{"error_code":"APIG.1013","error_msg":"frozen"}`)), 1, ErrForbidden},
-		"nor a permission":                     {&renewer{}, times(9, answers(403, expired)), 1, ErrUnauthorized},
-		"a lock is not made worse by settling": {&signer{}, []cue{breaks, answers(401, `{"error_code":"APIGW.0301"}`)}, 2, ErrUnauthorized},
+		"broken":                      {failure{sent: true, unanswered: posted(io.EOF)}, false, false},
+		"our timeout":                 {failure{sent: true, unanswered: posted(context.DeadlineExceeded)}, true, false},
+		"408":                         {failure{status: 408}, true, false},
+		"504":                         {failure{status: 504}, true, false},
+		"504 of the service":          {failure{status: 504, code: CodeInternal}, true, true},
+		"502 HTML":                    {failure{status: 502}, false, false},
+		"500 without a code":          {failure{status: 500}, false, false},
+		"500 of the service":          {failure{status: 500, code: CodeSyncFailed}, false, true},
+		"500 of the other half of it": {failure{status: 500, code: "APIC.9999"}, false, true},
+		"200 of a batch":              {failure{status: 200, code: CodeSyncFailed}, false, true},
+		"503 of the front gateway":    {failure{status: 503, code: CodeFrontIAMUnavailable}, false, false},
+		"503 of its twin":             {failure{status: 503, code: "APIG.0613"}, false, false},
+		"503 of something in between": {failure{status: 503, code: "503"}, false, false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := (&stage{}).on(kindOnline, row.cues...)
-			c := newStaged(t, s, authBy(row.auth), policy(quick))
-			_, err := c.Publish(context.Background(), testRequest)
-			if row.err == nil {
-				require.NoError(t, err)
-			} else {
-				require.ErrorIs(t, err, row.err)
-				require.NotErrorIs(t, err, ErrOutcomeUnknown)
-			}
-			assert.Len(t, s.times(kindOnline, time.Now()), row.sent)
-			if r, ok := row.auth.(*renewer); ok {
-				assert.Equal(t, len(s.requests()), r.asked, "once for each request")
-				assert.LessOrEqual(t, r.refreshed, 1)
-			}
-		})
+		r.f.judge()
+		assert.Equal(t, r.timedOut, r.f.timedOut, name)
+		assert.Equal(t, r.service, r.f.serviceAnswered(), name)
 	}
 }
 
-// TestBackoff has the bounds of the wait after each attempt.
+// The wait after each attempt lies between MinWait and a ceiling that doubles.
 func TestBackoff(t *testing.T) {
-	t.Parallel()
 	const ms, s = time.Millisecond, time.Second
 	for _, row := range []struct {
 		policy  RetryPolicy
@@ -287,84 +253,75 @@ func TestBackoff(t *testing.T) {
 		{RetryPolicy{}, 3, 250 * ms, 2 * s},
 		{RetryPolicy{}, 6, 250 * ms, 16 * s},
 		{RetryPolicy{}, 7, 250 * ms, 20 * s},
-		{RetryPolicy{}, 1000, 250 * ms, 20 * s},
+		{RetryPolicy{}, math.MaxInt, 250 * ms, 20 * s},
 		{RetryPolicy{MinWait: 1 * s, MaxWait: 1 * s}, 1, 1 * s, 1 * s},
 		{RetryPolicy{MinWait: 1 * s, MaxWait: 3 * s}, 1, 1 * s, 2 * s},
 		{RetryPolicy{MinWait: 1 * s, MaxWait: 3 * s}, 2, 1 * s, 3 * s},
 		{RetryPolicy{MaxWait: 100 * ms}, 1, 100 * ms, 100 * ms},
 		{RetryPolicy{MaxWait: 300 * ms}, 5, 250 * ms, 300 * ms},
 		{RetryPolicy{MinWait: 30 * s}, 3, 30 * s, 30 * s},
-		{RetryPolicy{MinWait: 1, MaxWait: 1}, 9, 1, 1},
-		{RetryPolicy{MinWait: 1, MaxWait: math.MaxInt64}, 70, 1, math.MaxInt64},
-		{RetryPolicy{MinWait: math.MaxInt64/2 + 1, MaxWait: math.MaxInt64}, 1, math.MaxInt64/2 + 1, math.MaxInt64},
-		{RetryPolicy{MinWait: math.MaxInt64, MaxWait: math.MaxInt64}, 5, math.MaxInt64, math.MaxInt64},
+		{RetryPolicy{MinWait: 1, MaxWait: longestWait}, 70, 1, longestWait},
+		{RetryPolicy{MinWait: longestWait/2 + 1, MaxWait: longestWait}, 1, longestWait/2 + 1, longestWait},
 	} {
-		t.Run(fmt.Sprintf("%v to %v, attempt %d", row.policy.MinWait, row.policy.MaxWait, row.attempt), func(t *testing.T) {
-			p := row.policy.withDefaults()
-			assert.Equal(t, row.lo, p.backoff(row.attempt, func(int64) int64 { return 0 }), "without jitter")
-			assert.Equal(t, row.hi, p.backoff(row.attempt, func(n int64) int64 { return n }), "with all of it")
-			if row.hi > math.MaxInt64/2 {
-				return
+		p := row.policy.withDefaults()
+		for want, pick := range map[time.Duration]func(int64) int64{
+			row.lo: func(int64) int64 { return 0 },
+			row.hi: func(n int64) int64 { return n - 1 },
+		} {
+			restore := random.Replace(pick)
+			got := p.backoff(row.attempt)
+			restore()
+			if row.lo != row.hi {
+				assert.Equal(t, want, got, "%+v, attempt %d", row.policy, row.attempt)
 			}
-			for range 1000 {
-				wait := p.backoff(row.attempt, fullJitter)
-				require.GreaterOrEqual(t, wait, row.lo)
-				require.LessOrEqual(t, wait, row.hi)
-			}
-		})
+		}
+		for range 100 {
+			wait := p.backoff(row.attempt)
+			require.GreaterOrEqual(t, wait, row.lo)
+			require.LessOrEqual(t, wait, row.hi)
+		}
 	}
 }
 
-// TestFullJitter reaches both ends and all between.
-func TestFullJitter(t *testing.T) {
-	t.Parallel()
-	assert.Zero(t, fullJitter(0))
-	var hits [4]int
-	for range 4000 {
-		hits[fullJitter(3)]++
-	}
-	for n, hit := range hits {
-		assert.Greater(t, hit, 800, "%d of 3", n)
-	}
-}
-
-// TestRetryPolicyDefaults has what the zero of each field means beside the
-// others.
+// The zero of each field stands for its default, beside the others.
 func TestRetryPolicyDefaults(t *testing.T) {
-	t.Parallel()
 	const ms, s = time.Millisecond, time.Second
 	for _, row := range []struct{ in, want RetryPolicy }{
-		{RetryPolicy{}, RetryPolicy{MaxAttempts: 4, MinWait: 250 * ms, MaxWait: 20 * s, SettleWait: s}},
-		{RetryPolicy{MaxAttempts: 1, SettleWait: 5 * s, TagRemark: true}, RetryPolicy{1, 250 * ms, 20 * s, 5 * s, true}},
-		{RetryPolicy{MinWait: 2 * s}, RetryPolicy{MaxAttempts: 4, MinWait: 2 * s, MaxWait: 20 * s, SettleWait: s}},
-		{RetryPolicy{MinWait: 21 * s}, RetryPolicy{MaxAttempts: 4, MinWait: 21 * s, MaxWait: 21 * s, SettleWait: s}},
-		{RetryPolicy{MaxWait: 2 * s}, RetryPolicy{MaxAttempts: 4, MinWait: 250 * ms, MaxWait: 2 * s, SettleWait: s}},
-		{RetryPolicy{MaxWait: 2 * ms}, RetryPolicy{MaxAttempts: 4, MinWait: 2 * ms, MaxWait: 2 * ms, SettleWait: s}},
-		{RetryPolicy{MinWait: 3 * ms, MaxWait: 3 * ms}, RetryPolicy{MaxAttempts: 4, MinWait: 3 * ms, MaxWait: 3 * ms, SettleWait: s}},
+		{RetryPolicy{}, RetryPolicy{4, 250 * ms, 20 * s, s, 30 * s, false}},
+		{RetryPolicy{MaxAttempts: 1, SettleWait: 5 * s, SettleTimeout: 9 * s, TagRemark: true}, RetryPolicy{1, 250 * ms, 20 * s, 5 * s, 9 * s, true}},
+		{RetryPolicy{MinWait: 2 * s}, RetryPolicy{4, 2 * s, 20 * s, s, 30 * s, false}},
+		{RetryPolicy{MinWait: 21 * s}, RetryPolicy{4, 21 * s, 21 * s, s, 30 * s, false}},
+		{RetryPolicy{MaxWait: 2 * s}, RetryPolicy{4, 250 * ms, 2 * s, s, 30 * s, false}},
+		{RetryPolicy{MaxWait: 2 * ms}, RetryPolicy{4, 2 * ms, 2 * ms, s, 30 * s, false}},
+		{RetryPolicy{MinWait: 3 * ms, MaxWait: 3 * ms}, RetryPolicy{4, 3 * ms, 3 * ms, s, 30 * s, false}},
 	} {
 		assert.Equal(t, row.want, row.in.withDefaults(), "%+v", row.in)
 		assert.Equal(t, row.want, row.want.withDefaults(), "again")
 	}
 }
 
-// TestRetryPolicyCheck refuses what makes no sense, all of it at once.
+// What makes no sense is refused, all of it at once.
 func TestRetryPolicyCheck(t *testing.T) {
-	t.Parallel()
 	for _, row := range []struct {
 		policy RetryPolicy
 		want   []string
 	}{
 		{RetryPolicy{}, nil},
-		{RetryPolicy{MaxAttempts: -1}, []string{"MaxAttempts"}},
-		{RetryPolicy{MinWait: -1}, []string{"MinWait"}},
-		{RetryPolicy{MaxWait: -1}, []string{"MaxWait"}},
-		{RetryPolicy{SettleWait: -1}, []string{"SettleWait"}},
-		{RetryPolicy{MinWait: 2, MaxWait: 1}, []string{"MinWait", "MaxWait"}},
+		{RetryPolicy{MaxAttempts: -1}, []string{"MaxAttempts is negative"}},
+		{RetryPolicy{MinWait: -1}, []string{"MinWait is negative"}},
+		{RetryPolicy{MaxWait: -1}, []string{"MaxWait is negative"}},
+		{RetryPolicy{SettleWait: -1}, []string{"SettleWait is negative"}},
+		{RetryPolicy{SettleTimeout: -1}, []string{"SettleTimeout is negative"}},
+		{RetryPolicy{MinWait: 2, MaxWait: 1}, []string{"MinWait 2ns is above Retry.MaxWait 1ns"}},
 		{RetryPolicy{MinWait: time.Hour}, nil},
 		{RetryPolicy{MaxWait: time.Nanosecond}, nil},
-		{RetryPolicy{MaxAttempts: -1, MinWait: -1, MaxWait: -1, SettleWait: -1}, []string{"MaxAttempts", "MinWait", "MaxWait", "SettleWait"}},
+		{RetryPolicy{MinWait: longestWait, MaxWait: longestWait, SettleWait: longestWait, SettleTimeout: longestWait}, nil},
+		{RetryPolicy{SettleWait: longestWait + 1}, []string{"SettleWait 24h0m0.000000001s is above 24h0m0s"}},
+		{RetryPolicy{SettleTimeout: math.MaxInt64}, []string{"SettleTimeout"}},
+		{RetryPolicy{MinWait: math.MaxInt64, MaxWait: math.MaxInt64}, []string{"MinWait", "MaxWait"}},
+		{RetryPolicy{-1, -1, -1, -1, -1, false}, []string{"MaxAttempts", "MinWait", "MaxWait", "SettleWait", "SettleTimeout"}},
 	} {
-		cfg := testConfig(&stage{})
+		cfg := testConfig(http.DefaultTransport)
 		cfg.Retry = row.policy
 		_, err := New(cfg)
 		if row.want == nil {
@@ -372,8 +329,8 @@ func TestRetryPolicyCheck(t *testing.T) {
 			continue
 		}
 		require.ErrorIs(t, err, ErrInvalidArgument, "%+v", row.policy)
-		for _, field := range row.want {
-			assert.ErrorContains(t, err, "Retry."+field)
+		for _, text := range row.want {
+			assert.ErrorContains(t, err, "Retry."+text)
 		}
 	}
 }

@@ -2,195 +2,228 @@ package apig
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
-// remembered is how long a place that nobody uses is remembered: longer than
-// the window in which settling looks for lost versions.
-const remembered = time.Minute
+// remembered is how long a turn that nobody uses is remembered at least, beyond
+// the time in which a lost request may still be applied: longer than the margins
+// within which settling looks for versions. It is forgotten after twice that.
+const remembered = 45 * time.Second
 
-// place is where calls take turns, in whatever environment: the service answers
-// concurrent writes to one API with an error, and two publications under way at
-// once could not be told apart if an answer were lost.
-type place struct{ instanceID, apiID string }
+// gateways has the turns of each gateway. All clients that Instance derives share
+// one.
+type gateways struct {
+	late time.Duration // see turns
 
-// turns gives out turns. All clients that Instance derives share one.
-type turns struct {
-	mu     sync.Mutex
-	at     map[place]*turn
-	swept  time.Time
-	groups []*openGroup
+	mu        sync.Mutex
+	byGateway map[string]*turns
 }
 
-// turn is one place's turn. Whoever holds it may use its methods.
-type turn struct {
-	held     chan struct{}       // full while somebody holds the turn
-	users    int                 // who hold it or wait for it; under turns.mu
-	left     time.Time           // when the last of them left; under turns.mu
-	reported map[string]*reports // by environment
-	open     []openPublish
-}
-
-// reports are the versions of one environment that were reported to callers
-// last: as many as the gateway keeps, for older ones no history shows.
-type reports struct {
-	ids  [keptVersions]string
-	next int
-}
-
-// openPublish is a publish that was reported as unknown, or whose version was
-// not named. That version must not be taken for a later call's.
-type openPublish struct {
-	envID  string
-	remark string
-	end    time.Time // later calls look for newer versions only
-}
-
-// openGroup is a publish of a whole group, whose members are not known when it
-// is sent and so have not given it their turns. Until all of them have been told
-// what it made, a version with its remark may be its own.
-type openGroup struct {
-	instanceID  string
-	openPublish // with a zero end while it is under way
-}
-
-func newTurns() *turns { return &turns{at: map[place]*turn{}, swept: time.Now()} }
-
-// take waits for the turn at p, until ctx ends.
-func (t *turns) take(ctx context.Context, p place) (*turn, error) {
-	t.mu.Lock()
-	t.sweep(time.Now())
-	own := t.at[p]
-	if own == nil {
-		own = &turn{held: make(chan struct{}, 1), reported: map[string]*reports{}}
-		t.at[p] = own
+// of returns the turns of a gateway. Its ID is compared without regard to case.
+func (g *gateways) of(instanceID string) *turns {
+	id := strings.ToLower(instanceID)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t := g.byGateway[id]
+	if t == nil {
+		t = &turns{late: g.late, began: time.Now(), inUse: map[string]*turn{}}
+		g.byGateway[id] = t
 	}
-	own.users++
+	return t
+}
+
+// turns gives out the turns that the calls for an API take, in whatever
+// environment: the service answers concurrent writes to one API with an error,
+// and two publications under way at once could not be told apart if an answer
+// were lost.
+type turns struct {
+	late  time.Duration // how long after a call of unknown outcome its request may be applied
+	began time.Time
+
+	// The turns by the ID of the API, in lower case.
+	mu     sync.Mutex
+	inUse  map[string]*turn
+	recent map[string]*turn // not in use, but with something to remember
+	older  map[string]*turn // the same, since the time before; they are forgotten together
+	kept   map[string]*turn // not in use, but somebody may settle an outcome that was unknown
+	timer  *time.Timer      // of that; nil: nothing is remembered
+}
+
+// turn is the turn of one API. Whoever holds it may use its memory.
+type turn struct {
+	apiID   string
+	waiting []*waiter // the next one first; under turns.mu
+	users   int       // how many hold it or wait for it; under turns.mu
+	past
+}
+
+// waiter waits for any of some turns.
+type waiter struct{ got chan *turn }
+
+// key is an API in the turns: IDs are compared without regard to case.
+func key(apiID string) string { return strings.ToLower(apiID) }
+
+// at is a time as a memory keeps it, in a third of the room.
+func (t *turns) at(then time.Time) time.Duration { return then.Sub(t.began) }
+
+// take waits until the turn of at least one of the APIs, which are given as keys, is
+// free, and takes all that are free then, up to a limit. It takes none if ctx ends
+// before. A caller that has taken several must not wait for another one while it
+// holds them unused.
+func (t *turns) take(ctx context.Context, apis []string, limit int) ([]*turn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	var free []*turn
+	for _, id := range apis {
+		if len(free) == limit {
+			break
+		}
+		if own := t.use(id); own.users == 0 {
+			own.users = 1
+			free = append(free, own)
+		}
+	}
+	if len(free) > 0 {
+		t.mu.Unlock()
+		return free, nil
+	}
+	w := &waiter{make(chan *turn, len(apis))}
+	for _, id := range apis {
+		own := t.use(id)
+		own.users++
+		own.waiting = append(own.waiting, w)
+	}
 	t.mu.Unlock()
 
+	var ended error
 	select {
-	case own.held <- struct{}{}:
-		return own, nil
+	case own := <-w.got:
+		free = append(free, own)
 	case <-ctx.Done():
-		t.leave(own)
-		return nil, ctx.Err()
+		ended = ctx.Err()
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, id := range apis {
+		own := t.inUse[id]
+		if i := slices.Index(own.waiting, w); i >= 0 {
+			own.waiting = slices.Delete(own.waiting, i, i+1)
+			own.users--
+		}
+	}
+	for len(w.got) > 0 { // those that were handed over meanwhile
+		free = append(free, <-w.got)
+	}
+	if ended == nil && len(free) <= limit {
+		return free, nil
+	}
+	keep := 0
+	if ended == nil {
+		keep = limit
+	}
+	for _, own := range free[keep:] {
+		t.handOver(own)
+	}
+	return free[:keep], ended
+}
+
+// takeOne waits for the turn of one API.
+func (t *turns) takeOne(ctx context.Context, id string) (*turn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	if own := t.use(id); own.users == 0 {
+		own.users = 1
+		t.mu.Unlock()
+		return own, nil
+	}
+	t.mu.Unlock()
+	free, err := t.take(ctx, []string{id}, 1)
+	if err != nil {
+		return nil, err
+	}
+	return free[0], nil
+}
+
+// use returns the turn of an API, which is in use from now on. The caller holds
+// t.mu.
+func (t *turns) use(id string) *turn {
+	own := t.inUse[id]
+	if own != nil {
+		return own
+	}
+	if own = t.recent[id]; own != nil {
+		delete(t.recent, id)
+	} else if own = t.older[id]; own != nil {
+		delete(t.older, id)
+	} else if own = t.kept[id]; own != nil {
+		delete(t.kept, id)
+	} else {
+		own = &turn{apiID: id}
+	}
+	t.inUse[id] = own
+	return own
 }
 
 // release lets the next one have the turn.
 func (t *turns) release(own *turn) {
-	<-own.held
-	t.leave(own)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.handOver(own)
 }
 
-func (t *turns) leave(own *turn) {
-	t.mu.Lock()
+// handOver gives the turn to the next one who waits, or puts it aside. The caller
+// holds t.mu.
+func (t *turns) handOver(own *turn) {
 	own.users--
-	own.left = time.Now()
-	t.mu.Unlock()
-}
-
-// sweep forgets, once a minute, the places that nobody has used for as long.
-// The caller holds t.mu.
-func (t *turns) sweep(now time.Time) {
-	if now.Sub(t.swept) < remembered {
+	if len(own.waiting) > 0 {
+		own.waiting[0].got <- own
+		own.waiting = slices.Delete(own.waiting, 0, 1)
 		return
 	}
-	t.swept = now
-	for p, own := range t.at {
-		if own.users == 0 && now.Sub(own.left) >= remembered && len(own.openAt(now)) == 0 {
-			delete(t.at, p)
-		}
-	}
-}
-
-// published remembers what a publish is about to report. A lost one may be
-// applied within wait from now.
-func (t *turn) published(envID, remark string, r *PublishRecord, err error, wait time.Duration) {
+	delete(t.inUse, own.apiID)
 	switch {
-	case r != nil && r.VersionID != "":
-		t.report(envID, r.VersionID)
-	case r != nil || errors.Is(err, ErrOutcomeUnknown):
-		now := time.Now()
-		t.open = append(t.openAt(now), openPublish{envID, strings.TrimSpace(remark), now.Add(wait + remembered)})
+	case own.unsettled.held():
+		put(&t.kept, own)
+	case len(own.memories) > 0:
+		put(&t.recent, own)
+	default:
+		return
+	}
+	if t.timer == nil {
+		t.timer = time.AfterFunc(remembered+t.late, t.forget)
 	}
 }
 
-// openAt returns the open publishes that matter to a call which begins now.
-func (t *turn) openAt(now time.Time) []openPublish {
-	var open []openPublish
-	for _, o := range t.open {
-		if now.Before(o.end) {
-			open = append(open, o)
+func put(in *map[string]*turn, own *turn) {
+	if *in == nil {
+		*in = map[string]*turn{}
+	}
+	(*in)[own.apiID] = own
+}
+
+// forget drops what nobody has used for a while, all at once: going through a
+// million APIs would hold up every call. Those with an outcome that somebody may
+// settle are few.
+func (t *turns) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, own := range t.kept {
+		if !own.unsettled.held() {
+			delete(t.kept, id)
+			put(&t.recent, own)
 		}
 	}
-	return open
-}
-
-// contested reports whether a version with this remark, found for a call that
-// began at start, may be an earlier call's whose outcome is unknown.
-func (t *turn) contested(envID, remark string, start time.Time) bool {
-	return slices.ContainsFunc(t.openAt(start), func(o openPublish) bool {
-		return o.envID == envID && o.remark == strings.TrimSpace(remark)
-	})
-}
-
-// report remembers a version that is about to be reported.
-func (t *turn) report(envID, versionID string) {
-	if versionID == "" {
+	t.older, t.recent = t.recent, nil
+	if len(t.older)+len(t.kept) == 0 {
+		t.timer = nil
 		return
 	}
-	r := t.reported[envID]
-	if r == nil {
-		r = &reports{}
-		t.reported[envID] = r
-	}
-	r.ids[r.next] = versionID
-	r.next = (r.next + 1) % len(r.ids)
-}
-
-// knows returns whether this client has reported a version in envID.
-func (t *turn) knows(envID string) func(versionID string) bool {
-	return func(versionID string) bool {
-		r := t.reported[envID]
-		return r != nil && versionID != "" && slices.Contains(r.ids[:], versionID)
-	}
-}
-
-// beginGroup remembers that a group is about to be published.
-func (t *turns) beginGroup(instanceID, envID, remark string) *openGroup {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := time.Now()
-	t.groups = slices.DeleteFunc(t.groups, func(g *openGroup) bool { return !g.end.IsZero() && !now.Before(g.end) })
-	g := &openGroup{instanceID, openPublish{envID: envID, remark: strings.TrimSpace(remark)}}
-	t.groups = append(t.groups, g)
-	return g
-}
-
-// endGroup forgets it, if all its members know what it made; otherwise only
-// after a while. A lost one may be applied within wait from now.
-func (t *turns) endGroup(g *openGroup, known bool, wait time.Duration) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if known {
-		t.groups = slices.DeleteFunc(t.groups, func(other *openGroup) bool { return other == g })
-		return
-	}
-	g.end = time.Now().Add(wait + remembered)
-}
-
-// groupOpen reports whether a version with this remark, found for a call that
-// began at start, may be a group's.
-func (t *turns) groupOpen(instanceID, envID, remark string, start time.Time) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.ContainsFunc(t.groups, func(g *openGroup) bool {
-		return g.instanceID == instanceID && g.envID == envID && g.remark == strings.TrimSpace(remark) &&
-			(g.end.IsZero() || start.Before(g.end))
-	})
+	t.timer.Reset(remembered + t.late)
 }

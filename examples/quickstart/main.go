@@ -46,11 +46,12 @@ func run(apiID, envID string) error {
 
 	fmt.Println("\n1. Publish the API.")
 	rec, err := client.Publish(ctx, apig.ActionRequest{APIID: apiID, EnvID: envID, Remark: "quickstart"})
-	if errors.Is(err, apig.ErrOutcomeUnknown) { // ask this first
+	switch apig.OutcomeOf(err) {
+	case apig.Applied:
+	case apig.NotApplied:
+		return err
+	case apig.Unknown:
 		return fmt.Errorf("it may be published or not, look before you try again: %w", err)
-	}
-	if err != nil {
-		return err // not published
 	}
 	fmt.Printf("   API         %s (%s)\n", rec.APIName, rec.APIID)
 	fmt.Printf("   environment %s\n", rec.EnvID)

@@ -383,7 +383,7 @@ func TestOfflineVersion(t *testing.T) {
 	b := newBoth(t)
 	first, err := b.publish(b.api, apig.EnvRelease, "")
 	must(t, err)
-	must(t, b.ours.OfflineVersion(context.Background(), text(first.VersionId)))
+	must(t, b.ours.OfflineVersion(context.Background(), b.api, text(first.VersionId)))
 	b.agree(b.api, apig.EnvRelease, 1, "")
 	second, err := b.publish(b.api, apig.EnvRelease, "")
 	must(t, err)
@@ -551,17 +551,6 @@ func TestRefusals(t *testing.T) {
 			},
 			apig.CodeNotPublished,
 		},
-		"batch, no group": {
-			func() error {
-				_, err := b.batch("online", apig.BatchRequest{GroupID: "none", EnvID: apig.EnvRelease})
-				return err
-			},
-			func() error {
-				_, err := b.ours.PublishBatch(ctx, apig.BatchRequest{GroupID: "none", EnvID: apig.EnvRelease})
-				return err
-			},
-			apig.CodeGroupNotFound,
-		},
 		"history, no API": {
 			func() error { _, err := b.versions("none", apig.EnvRelease); return err },
 			func() error { _, err := b.ours.Published(ctx, "none", apig.EnvRelease); return err },
@@ -574,7 +563,7 @@ func TestRefusals(t *testing.T) {
 		},
 		"offline of a version that is not in effect": {
 			func() error { _, err := b.offlineVersion(superseded); return err },
-			func() error { return b.ours.OfflineVersion(ctx, superseded) },
+			func() error { return b.ours.OfflineVersion(ctx, b.api, superseded) },
 			apig.CodeVersionNotFound,
 		},
 		"no version": {
@@ -621,7 +610,6 @@ func TestRequests(t *testing.T) {
 		return apig.ActionRequest{APIID: b.api, EnvID: apig.EnvRelease, Remark: remark}
 	}
 	some := apig.BatchRequest{APIIDs: []string{other, b.api}, EnvID: apig.EnvRelease, Remark: remark}
-	all := apig.BatchRequest{GroupID: group, EnvID: apig.EnvRelease}
 	published := func() string {
 		v, err := b.Publish(b.api, apig.EnvRelease, "")
 		must(t, err)
@@ -663,11 +651,6 @@ func TestRequests(t *testing.T) {
 			online,
 			func() error { _, err := b.batch("offline", some); return err },
 			func() error { _, err := b.ours.OfflineBatch(ctx, some); return err },
-		},
-		"batch of a group": {
-			nil,
-			func() error { _, err := b.batch("online", all); return err },
-			func() error { _, err := b.ours.PublishBatch(ctx, all); return err },
 		},
 		"history": {
 			nil,
@@ -739,7 +722,7 @@ func TestRequests(t *testing.T) {
 	var sent [2]wire
 	for i, do := range []func(string) error{
 		func(id string) error { _, err := b.offlineVersion(id); return err },
-		func(id string) error { return b.ours.OfflineVersion(ctx, id) },
+		func(id string) error { return b.ours.OfflineVersion(ctx, b.api, id) },
 	} {
 		id := published()
 		must(t, do(id))

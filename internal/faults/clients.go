@@ -2,26 +2,28 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"net/http"
 	"time"
 
 	"github.com/apig-go/apig"
+	"github.com/apig-go/apig/internal/judge"
 )
 
-// client is one way to publish. Its errors mean that nothing was applied,
-// unless they match apig.ErrOutcomeUnknown.
+// client is one way to change APIs. It has an answer for each API of a call, in
+// the same order. Its errors mean that nothing was applied, unless they match
+// apig.ErrOutcomeUnknown.
 type client interface {
-	act(context.Context, call) (receipt, error)
+	act(context.Context, call) []answer
 	close()
 }
 
-// receipt is what a client says about a call that was done.
-type receipt struct {
-	versionID string // of a publish
-	recovered bool   // from the history
+// answer is what a client says about one API.
+type answer struct {
+	record *apig.PublishRecord
+	err    error
 }
 
 // opener makes a client of the gateway at site, over the wire.
@@ -36,14 +38,17 @@ type site struct {
 	Username   string
 	Password   string
 	DomainName string
+	AccessKey  string
+	SecretKey  string
 	TagRemark  bool
 }
 
 // attempts is how often each client tries.
 const attempts = 4
 
-// auth is the credentials of all clients, so that they differ in nothing but
-// what is compared: tokens of the gateway's own IAM, kept until they fail.
+// auth is the credentials of all clients that can use them, so that these differ
+// in nothing but what is compared: tokens of the gateway's own IAM, kept until
+// they fail.
 func (s site) auth(w waits, over *wire) apig.Authenticator {
 	return apig.TokenAuth(&apig.IAM{
 		Endpoint:   s.URL,
@@ -81,67 +86,86 @@ func openAPIG(s site, w waits, over *wire) (client, error) {
 	return ours{c}, err
 }
 
-func (o ours) act(ctx context.Context, c call) (receipt, error) {
-	r := apig.ActionRequest{APIID: c.APIID, EnvID: apig.EnvRelease, Remark: remark}
+func (o ours) act(ctx context.Context, c call) []answer {
 	do := o.Publish
 	if !c.Publish {
 		do = o.Offline
 	}
-	rec, err := do(ctx, r)
-	switch {
-	case err != nil:
-		return receipt{}, err
-	case rec == nil || rec.APIID != c.APIID || rec.EnvID != apig.EnvRelease:
-		return receipt{versionID: "not of this call"}, nil
-	}
-	return receipt{rec.VersionID, rec.Recovered}, nil
+	rec, err := do(ctx, apig.ActionRequest{APIID: c.APIIDs[0], EnvID: apig.EnvRelease, Remark: remark})
+	return []answer{{rec, err}}
 }
 
 func (o ours) close() { o.CloseIdleConnections() }
 
-// outcome is what a client says has become of a call.
-type outcome string
+// oursInBatches is the same client with its methods for batches.
+type oursInBatches struct{ ours }
 
-const (
-	done       outcome = "done"
-	notApplied outcome = "not applied"
-	unknown    outcome = "unknown"
-)
+func openBatches(s site, w waits, over *wire) (client, error) {
+	c, err := openAPIG(s, w, over)
+	if err != nil {
+		return nil, err
+	}
+	return oursInBatches{c.(ours)}, nil
+}
 
-// report is what a client says about one call.
+func (o oursInBatches) act(ctx context.Context, c call) []answer {
+	do := o.PublishBatch
+	if !c.Publish {
+		do = o.OfflineBatch
+	}
+	result, err := do(ctx, apig.BatchRequest{APIIDs: c.APIIDs, EnvID: apig.EnvRelease, Remark: remark})
+	answers := make([]answer, len(c.APIIDs))
+	for i, id := range c.APIIDs {
+		switch {
+		case result == nil:
+			answers[i].err = err
+		case i < len(result.Items) && result.Items[i].APIID == id:
+			answers[i] = answer{result.Items[i].Record, result.Items[i].Err}
+		}
+	}
+	return answers
+}
+
+// report is what a client says about one API of a call.
 type report struct {
-	Call      call
-	Outcome   outcome
-	VersionID string
+	Call int
+	judge.Report
 	Recovered bool
-	Error     string
-	Start     time.Time
-	End       time.Time
 
 	// Of a process of its own: what its wire has seen of the call.
 	Broken []string `json:",omitempty"`
 	Late   bool     `json:",omitempty"`
 }
 
+func (r report) key() key { return key{r.Call, r.APIID} }
+
+func (r report) String() string {
+	word := "offline"
+	if r.Publish {
+		word = "publish"
+	}
+	return fmt.Sprintf("%s of call %d, API %s, was reported %v, version %q, recovered %v, error %q",
+		word, r.Call, r.APIID, r.Outcome, r.VersionID, r.Recovered, r.Error)
+}
+
 // ask has the client make a call. The context of one in a hurry ends within
 // that time.
-func ask(ctx context.Context, c client, what call, hurry time.Duration) report {
+func ask(ctx context.Context, c client, what call, hurry time.Duration) []report {
 	ctx, cancel := hurried(ctx, what, hurry)
 	defer cancel()
 	// Without their monotonic parts the times compare with the gateway's, also
 	// after a journey from another process.
-	r := report{Call: what, Start: time.Now().Round(0)}
-	got, err := c.act(withCall(ctx, what.ID), what)
-	r.End = time.Now().Round(0)
-	switch {
-	case err == nil:
-		r.Outcome, r.VersionID, r.Recovered = done, got.versionID, got.recovered
-	case errors.Is(err, apig.ErrOutcomeUnknown):
-		r.Outcome, r.Error = unknown, err.Error()
-	default:
-		r.Outcome, r.Error = notApplied, err.Error()
+	start := time.Now().Round(0)
+	answers := c.act(withCall(ctx, what.ID), what)
+	end := time.Now().Round(0)
+	reports := make([]report, len(what.APIIDs))
+	for i, id := range what.APIIDs {
+		a := answers[i]
+		r := judge.NewReport(what.Publish, apig.ActionRequest{APIID: id, EnvID: apig.EnvRelease}, a.record, a.err)
+		r.Start, r.End = start, end
+		reports[i] = report{Call: what.ID, Report: r, Recovered: a.record != nil && a.record.Recovered}
 	}
-	return r
+	return reports
 }
 
 // hurried returns the context of a call in a hurry: half of them have a

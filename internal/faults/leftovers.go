@@ -16,16 +16,27 @@ type leftovers struct {
 
 const maxHeap = 4 << 20
 
-// patience is how long goroutines and connections may take to end.
-type patience time.Duration
+// patience is how long things may take to be given back.
+type patience struct {
+	End    time.Duration // goroutines and connections
+	Forget time.Duration // memory, if there is more than maxHeap
+}
+
+// patient is the patience of the program. This library remembers what its clients
+// have done to an API for about a minute and a half at most.
+var patient = patience{End: 5 * time.Second, Forget: 2 * time.Minute}
 
 // leaveNothing runs f and counts what it leaves behind.
-func (p patience) leaveNothing(f func() (result, error)) (result, error) {
+func (p patience) leaveNothing(f func() result) result {
 	goroutines, heap := goroutinesAtRest(), heapInUse()
-	r, err := f()
+	r := f()
 	r.left.goroutines = p.untilZero(func() int { return runtime.NumGoroutine() - goroutines })
-	r.left.heap = heapInUse() - heap
-	return r, err
+	for deadline := time.Now().Add(p.Forget); ; time.Sleep(time.Second) {
+		r.left.heap = heapInUse() - heap
+		if r.left.heap <= maxHeap || time.Now().After(deadline) {
+			return r
+		}
+	}
 }
 
 // connectionsLeft counts the connections that are open at the gateway after
@@ -39,7 +50,7 @@ func (p patience) connectionsLeft(g *apigtest.Gateway, release func()) int {
 
 // untilZero waits, with patience, until count gives zero or less.
 func (p patience) untilZero(count func() int) int {
-	deadline := time.Now().Add(time.Duration(p))
+	deadline := time.Now().Add(p.End)
 	for {
 		n := count()
 		if n <= 0 {

@@ -36,15 +36,12 @@ func contextOf(t *testing.T) context.Context {
 	return ctx
 }
 
-func TestAllClients(t *testing.T) {
+func TestAllColumns(t *testing.T) {
 	s := short(t)
-	for _, c := range columns(s) {
+	for _, c := range s.columns {
 		t.Run(c.title, func(t *testing.T) {
 			ctx := contextOf(t)
-			r, err := s.patience.leaveNothing(func() (result, error) { return try(ctx, s, c) })
-			if err != nil {
-				t.Fatal(err)
-			}
+			r := s.patience.leaveNothing(func() result { return try(ctx, s, c) })
 			for _, f := range r.failures() {
 				t.Error(f)
 			}
@@ -69,17 +66,50 @@ func TestAllClients(t *testing.T) {
 
 func TestProcesses(t *testing.T) {
 	s := short(t, "-processes", "4")
-	for _, c := range columns(s) {
-		r, err := try(contextOf(t), s, c)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, c := range s.columns {
+		r := try(contextOf(t), s, c)
 		for _, f := range r.failures() {
 			t.Error(f)
 		}
 		if r.recovered == 0 {
 			t.Error("no outcome was ever in doubt")
 		}
+	}
+}
+
+// A column that was cut off shows no figures, and the next one has its own time.
+func TestCutOff(t *testing.T) {
+	s := short(t, "-calls", "20", "-apis", "5", "-rate", "0", "-columns", "apig,nethttp")
+	whole := s.columns[1]
+	s.limit = time.Nanosecond
+	cut := try(contextOf(t), s, s.columns[0])
+	s.limit = time.Minute
+	var out strings.Builder
+	if code := conclude(&out, s, []result{cut, try(contextOf(t), s, whole)}); code != 1 {
+		t.Errorf("status %d", code)
+	}
+	for _, want := range []string{
+		"FAIL apig: cut off after 1ns\n",
+		"\nchanges " + strings.Repeat(" ", 31) + "         -        20\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	if strings.Count(out.String(), "FAIL") != 1 {
+		t.Errorf("more than one failure:\n%s", out.String())
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var out strings.Builder
+	if code := run(ctx, []string{"-calls", "20", "-columns", "apig,nethttp"}, &out, io.Discard); code != 1 {
+		t.Errorf("status %d", code)
+	}
+	if !strings.Contains(out.String(), "FAIL: columns not begun: 1") {
+		t.Error(out.String())
 	}
 }
 
@@ -91,7 +121,7 @@ func TestProcessThatFails(t *testing.T) {
 }
 
 func TestStatus(t *testing.T) {
-	small := []string{"-calls", "20", "-apis", "5", "-rate", "0", "-clients", "apig", "-hurried=false"}
+	small := []string{"-calls", "20", "-apis", "5", "-rate", "0", "-columns", "apig"}
 	for _, test := range []struct {
 		name string
 		args []string
@@ -104,8 +134,8 @@ func TestStatus(t *testing.T) {
 		{"an argument", []string{"nonsense"}, 2},
 		{"no calls", []string{"-calls", "0"}, 2},
 		{"a rate above 1", []string{"-rate", "30"}, 2},
-		{"an unknown client", []string{"-clients", "apig,curl"}, 2},
-		{"an unknown history", []string{"-history", "lost"}, 2},
+		{"no batch", []string{"-batch", "0"}, 2},
+		{"an unknown column", []string{"-columns", "apig,curl"}, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var out strings.Builder

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -24,29 +26,26 @@ type mix struct {
 // two that expire one right after the other would end all calls under way.
 const tokenLife = time.Second
 
-// origin is where a request comes from. The publish requests of a call are
-// counted apart, so that the n-th one meets the same fate whatever else its
-// client asks for in between.
+// origin is where a request comes from. Requests of one origin follow each other,
+// so that the n-th one meets the same fate in every run, whatever else its client
+// asks for meanwhile.
 type origin struct {
-	call int // 0: a token, which belongs to no call
-	op   uint64
+	call  int // 0: a token, which belongs to no call
+	op    apigtest.Op
+	apiID string // empty for a batch
 }
 
-const (
-	fromToken uint64 = iota
-	fromAction
-	fromOther
-)
-
 func originOf(r *apigtest.Request) origin {
-	call, _ := strconv.Atoi(r.Header.Get(callHeader))
-	switch r.Op {
-	case apigtest.OpToken:
-		return origin{0, fromToken}
-	case apigtest.OpAction:
-		return origin{call, fromAction}
+	if r.Op == apigtest.OpToken {
+		return origin{op: r.Op}
 	}
-	return origin{call, fromOther}
+	return origin{callOf(r), r.Op, r.APIID}
+}
+
+// callOf is the call that a request belongs to, or 0.
+func callOf(r *apigtest.Request) int {
+	id, _ := strconv.Atoi(r.Header.Get(callHeader))
+	return id
 }
 
 func newMix(seed uint64, rate float64, w waits, refused bool) *mix {
@@ -69,7 +68,7 @@ func (m *mix) strike(r *apigtest.Request) *apigtest.Fault {
 		m.expiry = time.Now()
 	}
 	m.struck[n]++
-	f := kinds[n].make(rng, m.waits)
+	f := kinds[n].make(draw{rng, m.waits, r})
 	return &f
 }
 
@@ -77,22 +76,24 @@ func (m *mix) strike(r *apigtest.Request) *apigtest.Fault {
 // and the random numbers that decide the rest. It depends on nothing that has
 // happened before.
 func (m *mix) fate(r *apigtest.Request, from origin, n int) (int, *rand.Rand) {
-	if m.refused && r.Op == apigtest.OpHistory {
-		return len(kinds) - 1, nil
+	hash := fnv.New64a()
+	fmt.Fprintf(hash, "%d %s %s %d", from.call, from.op, from.apiID, n)
+	rng := rand.New(rand.NewPCG(m.seed, hash.Sum64()))
+	if m.refused && isHistory(r) {
+		return kindNamed(historyRefused), rng
 	}
-	rng := rand.New(rand.NewPCG(m.seed, uint64(from.call)<<32|from.op<<24|uint64(n)))
 	if rng.Float64() >= m.rate {
 		return -1, nil
 	}
 	total := 0.0
 	for _, k := range kinds {
-		if k.only == nil || k.only(r) {
+		if k.strikes(r) {
 			total += k.weight
 		}
 	}
 	pick := rng.Float64() * total
 	for i, k := range kinds {
-		if k.only != nil && !k.only(r) {
+		if !k.strikes(r) {
 			continue
 		}
 		if pick -= k.weight; pick < 0 {
@@ -100,4 +101,15 @@ func (m *mix) fate(r *apigtest.Request, from origin, n int) (int, *rand.Rand) {
 		}
 	}
 	return -1, nil
+}
+
+func (k kind) strikes(r *apigtest.Request) bool { return k.only == nil || k.only(r) }
+
+func kindNamed(name string) int {
+	for i, k := range kinds {
+		if k.name == name {
+			return i
+		}
+	}
+	return -1
 }

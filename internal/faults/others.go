@@ -12,9 +12,43 @@ import (
 	"github.com/go-resty/resty/v2"
 )
 
-// The two clients beside ours are what one writes with resty and with net/http
-// alone: retries on errors, 5xx and 429, with as many attempts and the same
-// waits as ours. Both renew a token that was rejected.
+// The clients beside ours are what one writes with the official SDK, with resty
+// and with net/http alone: retries on broken connections, 5xx and 429, with as
+// many attempts and the same waits as ours.
+
+// single is a client that changes one API with a call, and returns its version.
+type single struct {
+	do   func(context.Context, call) (versionID string, err error)
+	shut func()
+}
+
+func (s single) act(ctx context.Context, c call) []answer {
+	version, err := s.do(ctx, c)
+	if err != nil {
+		return []answer{{err: err}}
+	}
+	return []answer{{record: &apig.PublishRecord{APIID: c.APIIDs[0], EnvID: apig.EnvRelease, VersionID: version}}}
+}
+
+func (s single) close() { s.shut() }
+
+// usualLoop tries until it goes well, or until trying again is of no use.
+func usualLoop(w waits, try func() (versionID string, again bool, err error)) (string, error) {
+	wait := w.Min
+	for attempt := 1; ; attempt++ {
+		version, again, err := try()
+		if err == nil || !again || attempt == attempts {
+			return version, err
+		}
+		time.Sleep(wait)
+		wait = min(2*wait, w.Max)
+	}
+}
+
+// worthAnother reports whether a status is one after which clients try again.
+func worthAnother(status int) bool {
+	return status >= 500 || status == http.StatusTooManyRequests
+}
 
 // action is the body of a publish or an offline, and version what they read of
 // the answer.
@@ -31,7 +65,7 @@ type (
 )
 
 func (c call) action() action {
-	a := action{"offline", apig.EnvRelease, c.APIID, remark}
+	a := action{"offline", apig.EnvRelease, c.APIIDs[0], remark}
 	if c.Publish {
 		a.Action = "online"
 	}
@@ -49,12 +83,7 @@ func renewed(auth apig.Authenticator, status int, r *http.Request) bool {
 	return ok && status == http.StatusUnauthorized && refresher.Refresh(r)
 }
 
-// withResty lets resty do what it has methods for.
-type withResty struct {
-	*resty.Client
-	url string
-}
-
+// openResty lets resty do what it has methods for.
 func openResty(s site, w waits, over *wire) (client, error) {
 	auth := s.auth(w, over)
 	c := resty.New().
@@ -66,25 +95,18 @@ func openResty(s site, w waits, over *wire) (client, error) {
 		SetRetryMaxWaitTime(w.Max).
 		SetPreRequestHook(func(_ *resty.Client, r *http.Request) error { return auth.Authenticate(r) }).
 		AddRetryCondition(func(r *resty.Response, err error) bool {
-			return err != nil || r.StatusCode() >= 500 || r.StatusCode() == http.StatusTooManyRequests ||
-				renewed(auth, r.StatusCode(), r.Request.RawRequest)
+			return err != nil || worthAnother(r.StatusCode()) || renewed(auth, r.StatusCode(), r.Request.RawRequest)
 		})
-	return withResty{c, s.actionURL()}, nil
-}
-
-func (c withResty) act(ctx context.Context, what call) (receipt, error) {
-	var v version
-	resp, err := c.R().SetContext(ctx).SetBody(what.action()).SetResult(&v).Post(c.url)
-	if err != nil {
-		return receipt{}, err
+	publish := func(ctx context.Context, what call) (string, error) {
+		var v version
+		resp, err := c.R().SetContext(ctx).SetBody(what.action()).SetResult(&v).Post(s.actionURL())
+		if err == nil && resp.IsError() {
+			err = fmt.Errorf("%s: %s", resp.Status(), resp)
+		}
+		return v.VersionID, err
 	}
-	if resp.IsError() {
-		return receipt{}, fmt.Errorf("%s: %s", resp.Status(), resp)
-	}
-	return receipt{versionID: v.VersionID}, nil
+	return single{publish, over.CloseIdleConnections}, nil
 }
-
-func (c withResty) close() { c.GetClient().CloseIdleConnections() }
 
 // silent keeps resty from writing to stderr.
 type silent struct{}
@@ -93,58 +115,44 @@ func (silent) Errorf(string, ...any) {}
 func (silent) Warnf(string, ...any)  {}
 func (silent) Debugf(string, ...any) {}
 
-// withNetHTTP is the usual loop.
+// withNetHTTP is net/http alone.
 type withNetHTTP struct {
-	*http.Client
-	url   string
-	auth  apig.Authenticator
-	waits waits
+	http.Client
+	url  string
+	auth apig.Authenticator
 }
 
 func openNetHTTP(s site, w waits, over *wire) (client, error) {
-	return withNetHTTP{&http.Client{Transport: over, Timeout: w.Attempt}, s.actionURL(), s.auth(w, over), w}, nil
+	c := &withNetHTTP{http.Client{Transport: over, Timeout: w.Attempt}, s.actionURL(), s.auth(w, over)}
+	publish := func(ctx context.Context, what call) (string, error) {
+		body, err := json.Marshal(what.action())
+		if err != nil {
+			return "", err
+		}
+		return usualLoop(w, func() (string, bool, error) { return c.try(ctx, body) })
+	}
+	return single{publish, c.CloseIdleConnections}, nil
 }
 
-func (c withNetHTTP) act(ctx context.Context, what call) (receipt, error) {
-	body, err := json.Marshal(what.action())
-	if err != nil {
-		return receipt{}, err
-	}
-	wait := c.waits.Min
-	for attempt := 1; ; attempt++ {
-		v, again, err := c.try(ctx, body)
-		if err == nil {
-			return receipt{versionID: v.VersionID}, nil
-		}
-		if !again || attempt == attempts {
-			return receipt{}, err
-		}
-		time.Sleep(wait)
-		wait = min(2*wait, c.waits.Max)
-	}
-}
-
-func (c withNetHTTP) try(ctx context.Context, body []byte) (v version, again bool, err error) {
+func (c *withNetHTTP) try(ctx context.Context, body []byte) (versionID string, again bool, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
-		return v, false, err
+		return "", false, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if err := c.auth.Authenticate(req); err != nil {
-		return v, true, err
+		return "", true, err
 	}
 	resp, err := c.Do(req)
 	if err != nil {
-		return v, true, err
+		return "", true, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode > 299 {
-		again := resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests ||
-			renewed(c.auth, resp.StatusCode, req)
-		return v, again, fmt.Errorf("publishing: %s", resp.Status)
+		again := worthAnother(resp.StatusCode) || renewed(c.auth, resp.StatusCode, req)
+		return "", again, fmt.Errorf("publishing: %s", resp.Status)
 	}
+	var v version
 	err = json.NewDecoder(resp.Body).Decode(&v)
-	return v, true, err
+	return v.VersionID, true, err
 }
-
-func (c withNetHTTP) close() { c.CloseIdleConnections() }

@@ -42,7 +42,7 @@ func runProcesses(ctx context.Context, s settings, at site, plan []script) ([]re
 		failed  error
 		running sync.WaitGroup
 	)
-	for _, part := range split(plan, s.processes) {
+	for _, part := range deal(plan, s.processes) {
 		running.Add(1)
 		go func() {
 			defer running.Done()
@@ -60,8 +60,8 @@ func runProcesses(ctx context.Context, s settings, at site, plan []script) ([]re
 	return reports, failed
 }
 
-// split deals the steps of each API out to n processes.
-func split(plan []script, n int) [][]script {
+// deal gives each of n processes its part of the steps of each API.
+func deal(plan []script, n int) [][]script {
 	parts := make([][]script, n)
 	for _, s := range plan {
 		own := make([]script, n)
@@ -107,14 +107,14 @@ func runProcess(ctx context.Context, program string, a assignment) ([]report, er
 
 // serveProcess is such a process. It returns the exit status.
 func serveProcess(stdin io.Reader, stdout, stderr io.Writer) int {
-	if err := carryOut(stdin, stdout); err != nil {
+	if err := serveAssignment(stdin, stdout); err != nil {
 		fmt.Fprintf(stderr, "faults: process %d: %v\n", os.Getpid(), err)
 		return 1
 	}
 	return 0
 }
 
-func carryOut(stdin io.Reader, stdout io.Writer) error {
+func serveAssignment(stdin io.Reader, stdout io.Writer) error {
 	var a assignment
 	if err := json.NewDecoder(stdin).Decode(&a); err != nil {
 		return err
@@ -127,10 +127,12 @@ func carryOut(stdin io.Reader, stdout io.Writer) error {
 	}
 	out := json.NewEncoder(stdout)
 	var failed error
-	perform(context.Background(), c, a.Plan, a.Parallel, 0, func(r report) {
-		r.Broken, r.Late = over.seen(r.Call.ID)
-		if err := out.Encode(r); err != nil {
-			failed = err
+	carryOut(context.Background(), c, a.Plan, a.Parallel, 0, func(all []report) {
+		for _, r := range all {
+			r.Broken, r.Late = over.seen(r.Call)
+			if err := out.Encode(r); err != nil {
+				failed = err
+			}
 		}
 	})
 	left := a.Patience.untilZero(func() int {

@@ -22,10 +22,10 @@ func withCall(ctx context.Context, id int) context.Context {
 }
 
 // wire is a transport that puts its call's ID on every request. It remembers,
-// by call, the connections on which a publish request got no whole answer, and
-// whether its time was up then, be it the caller's or that of the attempt. A
-// request that was still waiting for its connection cannot have been sent; one
-// that ended before it could even ask for one proves nothing to its client.
+// by call, the connections on which a change got no whole answer, and whether
+// its time was up then, be it the caller's or that of the attempt. A request that
+// was still waiting for its connection cannot have been sent; one that ended
+// before it could even ask for one proves nothing to its client.
 type wire struct {
 	*http.Transport
 
@@ -67,7 +67,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	}))
 	r.Header.Set(callHeader, strconv.Itoa(id))
 	broke := func() {
-		if addr := conn.Load().(string); addr != "" && strings.HasSuffix(r.URL.Path, "/apis/action") {
+		if addr := conn.Load().(string); addr != "" && r.Method == http.MethodPost && strings.Contains(r.URL.Path, "/apis/") {
 			w.mu.Lock()
 			w.broken[id] = append(w.broken[id], addr)
 			w.late[id] = w.late[id] || r.Context().Err() != nil
@@ -79,19 +79,21 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		broke()
 		return nil, err
 	}
-	resp.Body = &body{resp.Body, broke}
+	resp.Body = &body{resp.Body, r.Context(), broke}
 	return resp, nil
 }
 
-// body is that of an answer. It tells if it breaks off.
+// body is that of an answer. It tells if it breaks off, or comes to its end only
+// when the time is up: nobody may wait for it any more then.
 type body struct {
 	io.ReadCloser
+	ctx   context.Context
 	broke func()
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && (err != io.EOF || b.ctx.Err() != nil) {
 		b.broke()
 	}
 	return n, err

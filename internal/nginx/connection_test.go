@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/apig-go/apig"
+	"github.com/apig-go/apig/apigtest"
+	"github.com/apig-go/apig/internal/judge"
 )
 
 // TestStaleConnection sends each publish at the moment when nginx closes the
@@ -74,45 +76,37 @@ func TestReload(t *testing.T) {
 }
 
 // publishAll publishes in several lanes, each an API and a connection of its
-// own, as long as more says so after each try, and holds every report against
-// the journal. It counts the publishes that met the end of a kept connection.
+// own, as long as more says so after each try, and judges every report by the
+// journal. It counts the publishes that met the end of a kept connection.
 func (s *stage) publishAll(lanes int, struck *atomic.Int32, more func(try int) bool) {
-	versions := make([]map[string]bool, lanes) // reported, by lane
-	apis := make([]string, lanes)
+	var mu sync.Mutex
+	reports := map[apig.ActionRequest]judge.Report{} // the remark says which try it is
 	var running sync.WaitGroup
 	for lane := range lanes {
-		apis[lane] = s.gateway.AddAPI(fmt.Sprint("lane", lane))
-		versions[lane] = map[string]bool{}
+		req := apig.ActionRequest{APIID: s.gateway.AddAPI(fmt.Sprint("lane", lane)), EnvID: apig.EnvRelease}
 		client := s.client(func(cfg *apig.Config) {
 			cfg.HTTPClient.Transport = &witness{cfg.HTTPClient.Transport, struck}
 		})
-		running.Add(1)
-		go func() {
-			defer running.Done()
+		running.Go(func() {
 			for try := 1; ; try++ {
-				rec, err := client.Publish(context.Background(),
-					apig.ActionRequest{APIID: apis[lane], EnvID: apig.EnvRelease, Remark: fmt.Sprint(try)})
-				if !assert.NoError(s.t, err) {
-					return
-				}
-				versions[lane][rec.VersionID] = true
-				if !more(try) {
+				req.Remark = fmt.Sprint(try)
+				rec, err := client.Publish(context.Background(), req)
+				mu.Lock()
+				reports[req] = judge.NewReport(true, req, rec, err)
+				mu.Unlock()
+				if !assert.NoError(s.t, err) || !more(try) {
 					return
 				}
 			}
-		}()
+		})
 	}
 	running.Wait()
-	for _, made := range s.gateway.Journal() {
-		for lane, id := range apis {
-			if id == made.APIID {
-				assert.True(s.t, versions[lane][made.VersionID], "applied, not reported: %v", made)
-				delete(versions[lane], made.VersionID)
-			}
-		}
-	}
-	for _, reported := range versions {
-		assert.Empty(s.t, reported, "reported, not applied")
+	verdicts, strays := judge.All(reports, s.gateway.Journal(), func(a apigtest.Applied) apig.ActionRequest {
+		return apig.ActionRequest{APIID: a.APIID, EnvID: a.EnvID, Remark: a.Remark}
+	})
+	assert.Empty(s.t, strays, "applied, not reported")
+	for req, verdict := range verdicts {
+		assert.False(s.t, verdict.Bad(), "%v: %+v: %+v", verdict, req, reports[req])
 	}
 }
 

@@ -1,7 +1,6 @@
 package nginx
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -58,15 +57,15 @@ func TestOutcome(t *testing.T) {
 				s := set(t, proto, "proxy_read_timeout 1s;")
 				client := s.client(func(cfg *apig.Config) {
 					if test.want == unknown {
-						cfg.Retry.MaxWait = 50 * time.Millisecond // waiting is in vain
+						inVain(cfg)
 					}
 				})
 				req := s.publish(client)
 
 				test.strike(s.upstream)
-				rec, err := c.make(client, context.Background(), req)
+				rec, err := s.run(c, client, req)
 
-				s.finish(test.logged, test.want.posts, rec, err)
+				s.finish(test.logged, test.want.posts, err)
 				assert.Equal(t, test.status, s.lines()[s.sent].status)
 				if test.want != unknown {
 					require.NoError(t, err)

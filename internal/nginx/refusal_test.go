@@ -1,7 +1,6 @@
 package nginx
 
 import (
-	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -20,19 +19,19 @@ func TestLongToken(t *testing.T) {
 		req := s.publish(s.client(nil))
 		client := s.client(func(cfg *apig.Config) {
 			cfg.Auth = apig.StaticToken(strings.Repeat("t", 40_000))
-			cfg.Retry.MaxWait = 50 * time.Millisecond // waiting is in vain
+			inVain(cfg)
 		})
 
-		rec, err := c.make(client, context.Background(), req)
+		_, err := s.run(c, client, req)
 
 		if proto == http1 {
-			s.finish("client sent too long header line", 1, rec, err)
+			s.finish("client sent too long header line", 1, err)
 			requireRefused(t, err, http.StatusBadRequest, apig.ErrBadRequest)
 			return
 		}
 		// Over HTTP/2 nginx closes the connection instead of answering, and
 		// each time anew when the client looks what has happened.
-		s.finish("client sent too large header field", 1, rec, err)
+		s.finish("client sent too large header field", 1, err)
 		require.ErrorIs(t, err, apig.ErrOutcomeUnknown)
 	})
 }
@@ -45,9 +44,9 @@ func TestLargeBody(t *testing.T) {
 		req := s.publish(client)
 		req.Remark = strings.Repeat("版", 255)
 
-		rec, err := c.make(client, context.Background(), req)
+		_, err := s.run(c, client, req)
 
-		s.finish("client intended to send too large body", 1, rec, err)
+		s.finish("client intended to send too large body", 1, err)
 		requireRefused(t, err, http.StatusRequestEntityTooLarge, apig.ErrBadRequest)
 	})
 }
@@ -67,16 +66,16 @@ func TestThrottle(t *testing.T) {
 			})
 			req := s.publish(client)
 			start := time.Now()
-			rec, err := c.make(client, context.Background(), req)
+			_, err := s.run(c, client, req)
 			took := time.Since(start)
 
 			if patient {
-				s.finish("limiting requests", 2, rec, err)
+				s.finish("limiting requests", 2, err)
 				require.NoError(t, err)
 				assert.GreaterOrEqual(t, took, interval)
 				continue
 			}
-			s.finish("limiting requests", 1, rec, err)
+			s.finish("limiting requests", 1, err)
 			page := requireRefused(t, err, http.StatusTooManyRequests, apig.ErrThrottled)
 			assert.Equal(t, interval, page.RetryAfter)
 			assert.Equal(t, 1, page.Attempts)
@@ -92,10 +91,10 @@ func TestStranger(t *testing.T) {
 		req := s.publish(s.client(nil))
 
 		s.roots = nil // the system's
-		rec, err := c.make(s.client(nil), context.Background(), req)
+		_, err := s.run(c, s.client(nil), req)
 
 		const refused = "SSL_do_handshake() failed"
-		s.finish(refused, 0, rec, err)
+		s.finish(refused, 0, err)
 		assert.Equal(t, 1, strings.Count(s.read("error.log"), refused), "attempts")
 		require.Error(t, err)
 		require.NotErrorIs(t, err, apig.ErrOutcomeUnknown)

@@ -3,7 +3,6 @@ package nginx
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"flag"
 	"net/http"
 	"os"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/apig-go/apig"
 	"github.com/apig-go/apig/apigtest"
+	"github.com/apig-go/apig/internal/judge"
 )
 
 // TestMain lets more tests run at once than there are processors, for they
@@ -44,7 +44,8 @@ type stage struct {
 	upstream *upstream
 	proto    protocol
 
-	made, sent int // changes and POSTs before the call under test
+	made, sent int          // changes and POSTs before the call under test
+	report     judge.Report // of that call
 }
 
 // set sets the stage, with more directives for nginx's server.
@@ -80,6 +81,12 @@ func (s *stage) client(tune func(*apig.Config)) *apig.Client {
 	return c
 }
 
+// inVain makes a client not wait for what does not come.
+func inVain(cfg *apig.Config) {
+	cfg.Retry.MaxWait = 50 * time.Millisecond
+	cfg.Retry.SettleTimeout = time.Second
+}
+
 func (s *stage) transport() *http.Transport {
 	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.roots}}
 	if s.proto == http2 {
@@ -97,15 +104,15 @@ type change struct {
 	make func(*apig.Client, context.Context, apig.ActionRequest) (*apig.PublishRecord, error)
 }
 
-var changes = []change{
-	{"Publish", (*apig.Client).Publish},
-	{"Offline", (*apig.Client).Offline},
-}
+var (
+	publish = change{"Publish", (*apig.Client).Publish}
+	offline = change{"Offline", (*apig.Client).Offline}
+)
 
 // everyWay runs a test with each protocol and each change.
 func everyWay(t *testing.T, test func(*testing.T, protocol, change)) {
 	for _, proto := range protocols {
-		for _, c := range changes {
+		for _, c := range []change{publish, offline} {
 			t.Run(string(proto)+" "+c.name, func(t *testing.T) {
 				t.Parallel()
 				test(t, proto, c)
@@ -125,32 +132,26 @@ func (s *stage) publish(client *apig.Client) apig.ActionRequest {
 	return req
 }
 
-// judge compares what a client reports of one call with the changes that the
-// gateway has made for it, and fails if the promise is broken.
-func judge(t *testing.T, applied []apigtest.Applied, rec *apig.PublishRecord, err error) {
-	t.Helper()
-	switch {
-	case err == nil:
-		require.NotNil(t, rec)
-		if assert.Len(t, applied, 1, "reported as applied") && applied[0].Op == "online" {
-			assert.Equal(t, applied[0].VersionID, rec.VersionID)
-		}
-	case errors.Is(err, apig.ErrOutcomeUnknown):
-		assert.LessOrEqual(t, len(applied), 1, "reported as unknown")
-	default:
-		assert.Empty(t, applied, "reported as not applied: %v", err)
-	}
+// run makes the call under test.
+func (s *stage) run(c change, client *apig.Client, req apig.ActionRequest) (*apig.PublishRecord, error) {
+	start := time.Now()
+	rec, err := c.make(client, context.Background(), req)
+	s.report = judge.NewReport(c.name == publish.name, req, rec, err)
+	s.report.Start, s.report.End = start, time.Now()
+	return rec, err
 }
 
 // finish ends nginx after the one call under test, fails if the fault is not in
 // its log, and judges the call by the journal and by the requests it may send.
-func (s *stage) finish(logged string, posts int, rec *apig.PublishRecord, err error) {
+func (s *stage) finish(logged string, posts int, err error) {
 	s.t.Helper()
 	s.upstream.settle()
 	s.stop()
 	require.Contains(s.t, s.read("error.log"), logged, "the fault")
 	assert.Equal(s.t, posts, s.count("POST")-s.sent, "requests")
-	judge(s.t, s.gateway.Journal()[s.made:], rec, err)
+	journal := s.gateway.Journal()
+	verdict := judge.One(s.report, journal[s.made:], journal)
+	assert.False(s.t, verdict.Bad(), "%v: %+v", verdict, s.report)
 	if err != nil {
 		assert.NotContains(s.t, err.Error(), "<", "nginx's HTML")
 		assert.Less(s.t, len(err.Error()), 1000)

@@ -1,0 +1,213 @@
+package apig
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Whatever a time looks like, it is no error, and what follows it is read too: the
+// publication has been made.
+func TestTimes(t *testing.T) {
+	tests := map[string]struct {
+		raw  string // JSON
+		want time.Time
+	}{
+		"nanoseconds":               {`"2020-08-03T01:36:00.592970615Z"`, testTime},
+		"microseconds":              {`"2020-08-03T01:36:00.592970Z"`, testTime.Truncate(time.Microsecond)},
+		"seconds":                   {`"2020-08-03T01:36:00Z"`, testTime.Truncate(time.Second)},
+		"offset":                    {`"2020-08-03T09:36:00.592970615+08:00"`, testTime},
+		"year 1":                    {`"0001-01-01T00:00:00Z"`, time.Time{}},
+		"year 1 at +08:00":          {`"0001-01-01T08:00:00+08:00"`, time.Time{}},
+		"year 1 by local mean time": {`"0001-01-01T08:05:43+08:05"`, time.Time{}},
+		"year 0":                    {`"0000-12-31T23:00:00-01:00"`, time.Time{}},
+		"no zone":                   {`"2020-08-03T01:36:00"`, time.Time{}},
+		"another format":            {`"2020-08-03 01:36:00"`, time.Time{}},
+		"several, joined":           {`"2020-08-03T01:36:00Z|2020-08-03T01:36:00Z"`, time.Time{}},
+		"no such day":               {`"2020-02-30T01:36:00Z"`, time.Time{}},
+		"words":                     {`"just now"`, time.Time{}},
+		"empty":                     {`""`, time.Time{}},
+		"null":                      {`null`, time.Time{}},
+		"number":                    {`1596418560`, time.Time{}},
+		"boolean":                   {`true`, time.Time{}},
+		"object":                    {`{"seconds":1596418560}`, time.Time{}},
+		"array":                     {`["2020-08-03T01:36:00Z"]`, time.Time{}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var record PublishRecord
+			var version Version
+			var environment Environment
+			require.NoError(t, json.Unmarshal([]byte(`{"publish_time":`+tt.raw+`,"version_id":"v"}`), &record))
+			require.NoError(t, json.Unmarshal([]byte(`{"publish_time":`+tt.raw+`,"version_id":"v"}`), &version))
+			require.NoError(t, json.Unmarshal([]byte(`{"create_time":`+tt.raw+`,"id":"v"}`), &environment))
+			assert.Equal(t, "v v v", record.VersionID+" "+version.ID+" "+environment.ID)
+			for _, got := range []time.Time{record.PublishTime, version.PublishTime, environment.CreateTime} {
+				assert.True(t, got.Equal(tt.want), "got %v, want %v", got, tt.want)
+				assert.Equal(t, tt.want.IsZero(), got.IsZero())
+			}
+		})
+	}
+}
+
+// What is written and read again is the same, in the service's own form. A time
+// that is not known is left out, and so is what is not part of that form.
+func TestModelsJSON(t *testing.T) {
+	at := testTime.Truncate(time.Second)
+	record := publishedRecord
+	record.RequestID, record.Recovered = testRequestID, true
+	b, err := json.Marshal(record)
+	require.NoError(t, err)
+	assert.JSONEq(t, publishedBody, string(b))
+
+	for name, tt := range map[string]struct {
+		value any
+		into  any
+		want  string
+	}{
+		"record":      {PublishRecord{APIID: "a", EnvID: "e"}, new(PublishRecord), `{"publish_id":"","api_id":"a","api_name":"","env_id":"e","remark":"","version_id":""}`},
+		"version":     {Version{ID: "v", Status: StatusInEffect, PublishTime: at}, new(Version), `{"version_id":"v","version_no":"","api_id":"","env_id":"","env_name":"","remark":"","publish_time":"2020-08-03T01:36:00Z","status":1}`},
+		"old version": {Version{ID: "v", Status: 2}, new(Version), `{"version_id":"v","version_no":"","api_id":"","env_id":"","env_name":"","remark":"","status":2}`},
+		"environment": {Environment{ID: "e", Name: "DEV"}, new(Environment), `{"id":"e","name":"DEV","remark":""}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, err := json.Marshal(tt.value)
+			require.NoError(t, err)
+			assert.JSONEq(t, tt.want, string(b))
+			require.NoError(t, json.Unmarshal(b, tt.into))
+			assert.Equal(t, fmt.Sprintf("&%+v", tt.value), fmt.Sprintf("%+v", tt.into))
+		})
+	}
+}
+
+// What is of a wrong type is an error, not half a value.
+func TestModelsOfWrongTypes(t *testing.T) {
+	for _, into := range []any{new(PublishRecord), new(Version), new(Environment), new(API)} {
+		for _, body := range []string{`[]`, `"x"`, `5`, `{"remark":5}`, `{"remark":"x"`} {
+			assert.Error(t, json.Unmarshal([]byte(body), into), "%T of %s", into, body)
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	for status, want := range map[Status]string{
+		StatusInEffect: "in effect", StatusNotInEffect: "not in effect", 0: "status 0", 3: "status 3", -1: "status -1",
+	} {
+		assert.Equal(t, want, fmt.Sprint(status))
+		assert.Equal(t, status == StatusInEffect, (&Version{Status: status}).InEffect())
+	}
+}
+
+// apiRow is an API in a list with what belongs to its publications.
+func apiRow(parts string) string { return `{"id":"a","name":"orders"` + parts + `}` }
+
+// What belongs to the environments of an API stands in four parallel lists, of
+// which the first says which environments there are.
+func TestPublications(t *testing.T) {
+	at := time.Date(2020, 8, 3, 1, 36, 0, 0, time.UTC)
+	tests := map[string]struct {
+		parts string
+		want  []Publication
+	}{
+		"not published":                 {"", nil},
+		"not published, says the empty": {`,"run_env_id":"","run_env_name":"","publish_id":"","publish_time":""`, nil},
+		"not published, says null":      {`,"run_env_id":null,"run_env_name":null,"publish_id":null,"publish_time":null`, nil},
+		"in one environment": {
+			`,"run_env_id":"e1","run_env_name":"RELEASE","publish_id":"p1","publish_time":"2020-08-03T01:36:00Z"`,
+			[]Publication{{"e1", "RELEASE", "p1", at}},
+		},
+		"in three": {
+			`,"run_env_id":"e3|e1|e2","run_env_name":"C|A|B","publish_id":"p3|p1|p2","publish_time":"2020-08-03T01:36:02Z|2020-08-03T01:36:01Z|2020-08-03T01:36:00Z"`,
+			[]Publication{{"e3", "C", "p3", at.Add(2 * time.Second)}, {"e1", "A", "p1", at.Add(time.Second)}, {"e2", "B", "p2", at}},
+		},
+		"parts are missing": {
+			`,"run_env_id":"e1|e2|e3","run_env_name":"A","publish_id":"p1|p2","publish_time":"2020-08-03T01:36:00Z|2020-08-03T01:36:00Z"`,
+			[]Publication{{"e1", "A", "p1", at}, {"e2", "", "p2", at}, {"e3", "", "", time.Time{}}},
+		},
+		"a list is missing": {`,"run_env_id":"e1|e2","publish_id":"p1|p2"`, []Publication{{EnvID: "e1", PublishID: "p1"}, {EnvID: "e2", PublishID: "p2"}}},
+		"parts are empty": {
+			`,"run_env_id":"e1|e2","run_env_name":"|B","publish_id":"p1|","publish_time":"|2020-08-03T01:36:00Z"`,
+			[]Publication{{"e1", "", "p1", time.Time{}}, {"e2", "B", "", at}},
+		},
+		"too many names":             {`,"run_env_id":"e1","run_env_name":"A|B","publish_id":"p1|p2"`, []Publication{{EnvID: "e1", EnvName: "A", PublishID: "p1"}}},
+		"a time that cannot be read": {`,"run_env_id":"e1|e2","publish_time":"now|2020-08-03T01:36:00Z"`, []Publication{{EnvID: "e1"}, {EnvID: "e2", PublishTime: at}}},
+		"of wrong types":             {`,"run_env_id":"e1","run_env_name":5,"publish_id":["p1"],"publish_time":{}`, []Publication{{EnvID: "e1"}}},
+		"no environments":            {`,"run_env_id":5,"run_env_name":"A"`, nil},
+		"repeated":                   {`,"run_env_id":"e1|e2","run_env_id":"e3"`, []Publication{{EnvID: "e3"}}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := API{Publications: []Publication{{EnvID: "of before"}}}
+			require.NoError(t, json.Unmarshal([]byte(apiRow(tt.parts)), &got))
+			assert.Equal(t, API{ID: "a", Name: "orders", Publications: tt.want}, got)
+		})
+	}
+	most := apiRow(`,"run_env_id":"e` + strings.Repeat("|e", maxEnvironments-1) + `"`)
+	var api API
+	require.NoError(t, json.Unmarshal([]byte(most), &api))
+	assert.Len(t, api.Publications, maxEnvironments)
+	assert.EqualError(t, json.Unmarshal([]byte(strings.Replace(most, "e|e", "e|e|e", 1)), &api), "it is published in more than 200 environments")
+}
+
+func FuzzTime(f *testing.F) {
+	for _, s := range []string{
+		"2020-08-03T01:36:00.592970615Z", "2020-08-03T01:36:00Z", "2020-08-03T09:36:00+08:00", "0001-01-01T00:00:00Z",
+		"0000-12-31T23:00:00-01:00", "", "null", "now", "2020-08-03T01:36:00Z|2020-08-03T01:36:00Z",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		raw, err := json.Marshal(s)
+		if err != nil {
+			t.Skip("not a text")
+		}
+		var record PublishRecord
+		if err := json.Unmarshal([]byte(`{"publish_time":`+string(raw)+`,"version_id":"v"}`), &record); err != nil {
+			t.Fatalf("an unreadable time is no error: %v", err)
+		}
+		if record.VersionID != "v" {
+			t.Error("what follows the time is lost")
+		}
+		if got := record.PublishTime; !got.IsZero() {
+			want, err := time.Parse(time.RFC3339, s)
+			if err != nil || !got.Equal(want) || got.UTC().Year() < 2 {
+				t.Errorf("%v for %q", got, s)
+			}
+		}
+	})
+}
+
+func FuzzPublications(f *testing.F) {
+	for _, ids := range []string{"", "e1", "e1|e2", "|", "||", "e1|", strings.Repeat("|", 199), strings.Repeat("|", 200)} {
+		f.Add(ids, "A|B", "2020-08-03T01:36:00Z")
+	}
+	f.Fuzz(func(t *testing.T, ids, names, times string) {
+		row, err := json.Marshal(map[string]string{"run_env_id": ids, "run_env_name": names, "publish_time": times})
+		if err != nil || !utf8.ValidString(ids+names) {
+			t.Skip("not texts")
+		}
+		var api API
+		if err := json.Unmarshal(row, &api); err != nil {
+			if strings.Count(ids, "|") < maxEnvironments {
+				t.Fatal(err)
+			}
+			return
+		}
+		var gotIDs, gotNames []string
+		for _, p := range api.Publications {
+			gotIDs, gotNames = append(gotIDs, p.EnvID), append(gotNames, p.EnvName)
+		}
+		if got := strings.Join(gotIDs, "|"); len(ids) > 0 && len(got) != len(ids) {
+			t.Errorf("%q for %q", got, ids)
+		}
+		if got := strings.Join(gotNames, "|"); !strings.HasPrefix(got, names) && len(got) >= len(names) {
+			t.Errorf("%q for %q", got, names)
+		}
+	})
+}

@@ -1,0 +1,222 @@
+package apig
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-resty/resty/v2"
+
+	"github.com/apig-go/apig/internal/wire"
+)
+
+// version is the release this source belongs to; it goes into the User-Agent.
+const version = "0.1.0"
+
+// defaultAttemptTimeout bounds an attempt when Config.AttemptTimeout is zero,
+// so that a server which never answers cannot hold a caller for ever.
+const defaultAttemptTimeout = 60 * time.Second
+
+// Bounds of what is read of an answer, in bytes: of most, of all that are no
+// success, of a page of a history and of the answers with the largest rows or the
+// most. Up to maxDrain more are read and dropped, for then the connection can be
+// used again.
+const (
+	maxBody    = 1 << 20
+	maxHistory = 2 << 20
+	maxList    = 8 << 20
+	maxDrain   = 64 << 10
+)
+
+// service is one HTTP service and the way to it: all that a call needs. APIG is
+// one, and so are IAM and the metadata service of a server.
+type service struct {
+	base     string         // scheme, host and path; operations append theirs
+	blank    *resty.Request // to be copied: making one takes six maps and slices that apig does not use
+	sending  http.Header    // of requests with a body, and
+	reading  http.Header    // of those without; resty copies them, and changes nothing in them
+	http     *http.Client
+	auth     Authenticator
+	timeout  time.Duration // of one attempt
+	retry    RetryPolicy   // with its defaults filled in
+	obeyed   time.Duration // the longest Retry-After that is waited for
+	renewals int           // how many rejections of credentials one call tries to cure
+	limiter  Limiter       // or nil
+	log      *slog.Logger
+}
+
+// newService makes the service at cfg.Endpoint.
+func newService(cfg Config) service {
+	s := service{
+		base:     strings.TrimRight(cfg.Endpoint, "/"),
+		http:     newHTTPClient(cfg.HTTPClient),
+		auth:     cfg.Auth,
+		timeout:  cmp.Or(cfg.AttemptTimeout, defaultAttemptTimeout),
+		retry:    cfg.Retry.withDefaults(),
+		renewals: 1,
+		limiter:  cfg.Limiter,
+		log:      cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
+	}
+	s.obeyed = s.retry.MaxWait
+	s.blank = newREST(s.http, s.log, newSigner(s.auth, cfg.ProjectID)).R()
+	usual := http.Header{"Accept": {"application/json"}, "User-Agent": {strings.TrimLeft(cfg.UserAgent+" apig-go/"+version, " ")}}
+	s.sending, s.reading = usual.Clone(), usual
+	s.sending.Set("Content-Type", "application/json;charset=UTF-8")
+	s.reading.Set("Cache-Control", "no-cache")
+	return s
+}
+
+// newHTTPClient returns the client that sends the requests: the caller's,
+// copied, or one with a transport of its own.
+func newHTTPClient(callers *http.Client) *http.Client {
+	hc := &http.Client{}
+	if callers != nil {
+		*hc = *callers
+	} else {
+		hc.Transport = newTransport()
+	}
+	// On a redirect Go strips Authorization but not X-Auth-Token, so following
+	// one could hand the token to another host.
+	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	hc.Jar = nil
+	return hc
+}
+
+// newTransport is http.DefaultTransport as the standard library makes it, but
+// idle connections go after 30 s, before the usual 60 s of a load balancer closes
+// them under a request, all of them may stay with the one host there is, and
+// silent ones are checked.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: proxyAnswered,
+		DialContext:            (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           100,
+		MaxIdleConnsPerHost:    100,
+		IdleConnTimeout:        30 * time.Second,
+		TLSHandshakeTimeout:    10 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: maxBody,
+		// An HTTP/2 connection that has died without a word would otherwise hold
+		// every call that shares it until its time runs out.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
+	}
+}
+
+// transport is what sends the requests.
+func (s *service) transport() http.RoundTripper {
+	return cmp.Or(s.http.Transport, http.DefaultTransport)
+}
+
+// newREST wraps hc in a resty client that keeps its hands off everything apig
+// decides itself: it neither retries, decodes, follows redirects nor logs.
+func newREST(hc *http.Client, log *slog.Logger, auth signer) *resty.Client {
+	transport := hc.Transport
+	rest := resty.NewWithClient(hc)
+	// Where resty found no transport it has put in one of its own. Taking it
+	// out again leaves http.DefaultTransport in force, looked up at each
+	// request as net/http does.
+	hc.Transport = transport
+	return rest.
+		SetLogger(restyLog{log}).
+		SetDoNotParseResponse(true).
+		SetPreRequestHook(func(_ *resty.Client, r *http.Request) error { return auth.authenticate(r) })
+}
+
+// signer puts credentials on finished requests. All clients of an Instance share
+// it, so it depends on nothing but the project.
+type signer struct {
+	auth    Authenticator
+	project []string // the value of X-Project-Id, which signed requests need; or nil
+}
+
+func newSigner(auth Authenticator, projectID string) signer {
+	if projectID == "" || !signs(auth) {
+		return signer{auth: auth}
+	}
+	return signer{auth, []string{projectID}}
+}
+
+func (s signer) authenticate(r *http.Request) error {
+	if s.project != nil {
+		r.Header["X-Project-Id"] = s.project // signed, so before the signature
+	}
+	watch := wire.Of(r)
+	defer watch.Guard(r) // last: signing reads the body
+	authenticate := r
+	if _, static := s.auth.(interface{ check() error }); !static {
+		// Getting credentials may take requests of its own, which say nothing of
+		// this one.
+		authenticate = r.WithContext(watch.Untraced())
+	}
+	err := s.auth.Authenticate(authenticate)
+	if authenticate != r { // it may have put other things in the place of these
+		r.Header, r.URL, r.Host = authenticate.Header, authenticate.URL, authenticate.Host
+		r.Body, r.GetBody, r.ContentLength = authenticate.Body, authenticate.GetBody, authenticate.ContentLength
+	}
+	// It may have taken all the time there was. Here it still is certain that
+	// nothing was sent.
+	ended := r.Context().Err()
+	if err = cmp.Or(err, ended); err != nil {
+		return &authError{err, ended != nil}
+	}
+	return nil
+}
+
+// refresh asks the authenticator for new credentials in place of those on a
+// request that was rejected.
+func (s *service) refresh(rejected *http.Request) bool {
+	r, ok := s.auth.(Refresher)
+	return ok && rejected != nil && r.Refresh(rejected)
+}
+
+// allow asks the limiter.
+func (s *service) allow(ctx context.Context) error {
+	if err := ctx.Err(); err != nil || s.limiter == nil {
+		return err
+	}
+	if err := s.limiter.Wait(ctx); err != nil {
+		return &limiterError{err}
+	}
+	return nil
+}
+
+// restyLog keeps resty, which writes to stderr by default, within the caller's
+// logger.
+type restyLog struct{ log *slog.Logger }
+
+func (l restyLog) Errorf(format string, v ...any) { l.log.Error("apig: " + fmt.Sprintf(format, v...)) }
+func (l restyLog) Warnf(format string, v ...any)  { l.log.Warn("apig: " + fmt.Sprintf(format, v...)) }
+func (l restyLog) Debugf(format string, v ...any) { l.log.Debug("apig: " + fmt.Sprintf(format, v...)) }
+
+// Settling reads with more patience than other calls: reading does no harm, and
+// what cannot be read leaves the caller in the dark. Its context bounds it.
+const (
+	patientAttempts = 1 << 20
+	patientTimeout  = 10 * time.Second // of one attempt
+	patientWait     = 2 * time.Second  // between two, at most
+
+	// shortestPatientWait bounds how often a gateway that answers at once is
+	// asked, whatever the policy says.
+	shortestPatientWait = 50 * time.Millisecond
+
+	patientRenewals = 3
+)
+
+// patient is the service as settling uses it.
+func (s *service) patient() *service {
+	p := *s
+	p.timeout = min(s.timeout, patientTimeout)
+	p.retry.MaxAttempts = patientAttempts
+	p.retry.MaxWait = max(min(s.retry.MaxWait, patientWait), shortestPatientWait)
+	p.retry.MinWait = max(min(s.retry.MinWait, p.retry.MaxWait), shortestPatientWait)
+	p.obeyed = longestWait
+	p.renewals = patientRenewals
+	return &p
+}
