@@ -1,0 +1,312 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/apig-go/apig/apigtest"
+)
+
+// controlPath is where a test asks what has happened and chooses what goes
+// wrong, in any language. No path of the service begins like that.
+const controlPath = "/_apigtest/"
+
+// control serves the control address.
+func (g *servedGateway) control() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+controlPath+"{$}", g.showIndex)
+	mux.HandleFunc("GET "+controlPath+"journal", g.showJournal)
+	mux.HandleFunc("GET "+controlPath+"requests", g.showRequests)
+	mux.HandleFunc("GET "+controlPath+"faults", g.showFaults)
+	mux.HandleFunc("POST "+controlPath+"faults", g.injectFault)
+	mux.HandleFunc("DELETE "+controlPath+"faults", g.clearFaults)
+	mux.HandleFunc("GET "+controlPath+"clock", g.showClock)
+	mux.HandleFunc("PUT "+controlPath+"clock", g.setClock)
+	mux.HandleFunc("POST "+controlPath+"reset", g.reset)
+	return mux
+}
+
+func answerJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // a client that has gone away misses nothing
+}
+
+func refuse(w http.ResponseWriter, err error) {
+	answerJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+}
+
+func (g *servedGateway) showIndex(w http.ResponseWriter, _ *http.Request) {
+	answerJSON(w, http.StatusOK, struct {
+		inventory
+		Variables any               `json:"variables,omitempty"` // they hold the credentials
+		Control   map[string]string `json:"control"`
+	}{inventory: g.made, Control: map[string]string{
+		"GET journal":   "every change that was applied, in order; ?api_id=, ?env_id= and ?since= select",
+		"GET requests":  "every request that was received, in order; ?op=, ?api_id= and ?since= select",
+		"GET faults":    "the names of the faults, and how many requests were struck",
+		"POST faults":   `{"name":"apply-then-close","times":2,"skip":0,"op":"action","api_id":"...","delay":"1s","after":"1s"} strikes the next requests that match`,
+		"DELETE faults": "ends all faults",
+		"GET clock":     "the time on the gateway's clock",
+		"PUT clock":     `{"now":"2026-01-02T15:04:05Z"} or {"offset":"25h"} sets it, {"date_skew":"3s"} moves the header Date alone`,
+		"POST reset":    "forgets publications, journal, requests, chosen faults and clock; APIs and environments stay",
+	}})
+}
+
+// journalEntry is a change that was applied.
+type journalEntry struct {
+	Seq        int       `json:"seq"`
+	Time       time.Time `json:"time"` // on the gateway's clock
+	Op         string    `json:"op"`   // online, offline, switch or offline-version
+	InstanceID string    `json:"instance_id"`
+	APIID      string    `json:"api_id"`
+	EnvID      string    `json:"env_id"`
+	Remark     string    `json:"remark"`
+	VersionID  string    `json:"version_id"`
+	RequestID  string    `json:"request_id,omitempty"`
+}
+
+func (g *servedGateway) showJournal(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	since, err := sequence(query)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	entries := []journalEntry{}
+	for _, a := range g.JournalSince(since) {
+		if !selects(query.Get("api_id"), a.APIID) || !selects(query.Get("env_id"), a.EnvID) {
+			continue
+		}
+		e := journalEntry{a.Seq, a.Time, a.Op, a.InstanceID, a.APIID, a.EnvID, a.Remark, a.VersionID, ""}
+		if a.Request != nil {
+			e.RequestID = a.Request.ID
+		}
+		entries = append(entries, e)
+	}
+	answerJSON(w, http.StatusOK, map[string]any{"journal": entries})
+}
+
+// receivedRequest is a request without its headers, which hold credentials.
+type receivedRequest struct {
+	Seq        int             `json:"seq"`
+	RequestID  string          `json:"request_id"`
+	Time       time.Time       `json:"time"`
+	Op         string          `json:"op"`
+	Method     string          `json:"method"`
+	Path       string          `json:"path"`
+	Query      string          `json:"query,omitempty"`
+	InstanceID string          `json:"instance_id,omitempty"`
+	APIID      string          `json:"api_id,omitempty"`
+	UserAgent  string          `json:"user_agent,omitempty"`
+	Body       json.RawMessage `json:"body,omitempty"` // if it is JSON, and not one for IAM
+}
+
+func (g *servedGateway) showRequests(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	since, err := sequence(query)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	requests := []receivedRequest{}
+	for _, q := range g.RequestsSince(since) {
+		if !selects(query.Get("op"), string(q.Op)) || !selects(query.Get("api_id"), q.APIID) {
+			continue
+		}
+		shown := receivedRequest{
+			Seq: q.Seq, RequestID: q.ID, Time: q.Time, Op: string(q.Op), Method: q.Method, Path: q.Path,
+			Query: q.Query.Encode(), InstanceID: q.InstanceID, APIID: q.APIID, UserAgent: q.Header.Get("User-Agent"),
+		}
+		if strings.HasPrefix(q.Path, "/v2/") && json.Valid(q.Body) {
+			shown.Body = q.Body
+		}
+		requests = append(requests, shown)
+	}
+	answerJSON(w, http.StatusOK, map[string]any{"requests": requests})
+}
+
+// sequence is the number of the last entry that is known already.
+func sequence(query url.Values) (int, error) {
+	if !query.Has("since") {
+		return 0, nil
+	}
+	since, err := strconv.Atoi(query.Get("since"))
+	if err != nil || since < 0 {
+		return 0, fmt.Errorf("since %q is not the seq of an entry", query.Get("since"))
+	}
+	return since, nil
+}
+
+func selects(wanted, is string) bool { return wanted == "" || strings.EqualFold(wanted, is) }
+
+func (g *servedGateway) showFaults(w http.ResponseWriter, _ *http.Request) {
+	answerJSON(w, http.StatusOK, map[string]any{"names": apigtest.FaultNames(), "struck": g.Faults()})
+}
+
+// chosenFault is the body of a request for a fault.
+type chosenFault struct {
+	Name  string `json:"name"`
+	Times *int   `json:"times,omitempty"` // how many matching requests it strikes: 1 if absent, -1 for all
+	Skip  int    `json:"skip,omitempty"`  // how many matching requests it lets through first
+	Op    string `json:"op,omitempty"`
+	APIID string `json:"api_id,omitempty"`
+	Delay string `json:"delay,omitempty"` // before anything else, such as 300ms
+	After string `json:"after,omitempty"` // what is applied late is so after this time
+}
+
+// fault is the one that was chosen.
+func (c chosenFault) fault() (apigtest.Fault, error) {
+	fault, ok := apigtest.NamedFault(c.Name)
+	if !ok {
+		return fault, fmt.Errorf("there is no fault %q; GET faults lists them", c.Name)
+	}
+	switch {
+	case c.Times == nil:
+	case *c.Times == -1:
+		fault = fault.Always()
+	case *c.Times >= 1:
+		fault = fault.Times(*c.Times)
+	default:
+		return fault, fmt.Errorf("times %d is neither positive nor -1", *c.Times)
+	}
+	if c.Skip < 0 {
+		return fault, fmt.Errorf("skip %d is negative", c.Skip)
+	}
+	fault = fault.Skip(c.Skip)
+	if c.Op != "" {
+		if !slices.Contains(ops, apigtest.Op(c.Op)) {
+			return fault, fmt.Errorf("there is no op %q; there are %q", c.Op, ops)
+		}
+		fault = fault.On(apigtest.Op(c.Op))
+	}
+	if c.APIID != "" {
+		fault = fault.When(func(r *apigtest.Request) bool { return strings.EqualFold(r.APIID, c.APIID) })
+	}
+	var delayErr, afterErr error
+	if c.Delay != "" {
+		fault.Delay, delayErr = time.ParseDuration(c.Delay)
+	}
+	if c.After != "" {
+		fault.After, afterErr = time.ParseDuration(c.After)
+	}
+	return fault, cmp.Or(delayErr, afterErr)
+}
+
+func (g *servedGateway) injectFault(w http.ResponseWriter, r *http.Request) {
+	var chosen chosenFault
+	if err := decodeStrictly(r, &chosen); err != nil {
+		refuse(w, err)
+		return
+	}
+	fault, err := chosen.fault()
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	g.Inject(fault)
+	answerJSON(w, http.StatusCreated, chosen)
+}
+
+// ops are the kinds of requests that a fault can be limited to.
+var ops = []apigtest.Op{
+	apigtest.OpAction, apigtest.OpBatch, apigtest.OpHistory, apigtest.OpSwitch, apigtest.OpVersion,
+	apigtest.OpOfflineVersion, apigtest.OpRuntime, apigtest.OpEnvironments, apigtest.OpCreateEnvironment,
+	apigtest.OpDeleteEnvironment, apigtest.OpAPIs, apigtest.OpAPI, apigtest.OpToken, apigtest.OpValidateToken,
+	apigtest.OpCatalog, apigtest.OpProjects, apigtest.OpDomains, apigtest.OpIdentityVersion, apigtest.OpUnknown,
+}
+
+func (g *servedGateway) clearFaults(w http.ResponseWriter, _ *http.Request) {
+	g.ClearFaults()
+	g.watch()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// controlledClock is how the gateway's clock differs from the system's.
+type controlledClock struct {
+	mu     sync.Mutex
+	offset time.Duration
+	skew   time.Duration
+}
+
+func (g *servedGateway) showClock(w http.ResponseWriter, _ *http.Request) {
+	g.clock.mu.Lock()
+	defer g.clock.mu.Unlock()
+	answerJSON(w, http.StatusOK, map[string]string{
+		"now":       time.Now().Add(g.clock.offset).UTC().Format(time.RFC3339Nano),
+		"offset":    g.clock.offset.String(),
+		"date_skew": g.clock.skew.String(),
+	})
+}
+
+func (g *servedGateway) setClock(w http.ResponseWriter, r *http.Request) {
+	var wanted struct {
+		Now      *time.Time `json:"now"`
+		Offset   *string    `json:"offset"`
+		DateSkew *string    `json:"date_skew"`
+	}
+	if err := decodeStrictly(r, &wanted); err != nil {
+		refuse(w, err)
+		return
+	}
+	if wanted.Now != nil && wanted.Offset != nil {
+		refuse(w, errors.New("now and offset exclude each other"))
+		return
+	}
+	g.clock.mu.Lock()
+	offset, skew := g.clock.offset, g.clock.skew
+	g.clock.mu.Unlock()
+	var err error
+	if wanted.Now != nil {
+		offset = time.Until(*wanted.Now)
+	}
+	if wanted.Offset != nil {
+		offset, err = time.ParseDuration(*wanted.Offset)
+	}
+	if wanted.DateSkew != nil && err == nil {
+		skew, err = time.ParseDuration(*wanted.DateSkew)
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	g.moveClock(offset, skew)
+	g.showClock(w, r)
+}
+
+// moveClock sets the gateway's clock, which goes on from there.
+func (g *servedGateway) moveClock(offset, skew time.Duration) {
+	g.clock.mu.Lock()
+	defer g.clock.mu.Unlock()
+	g.clock.offset, g.clock.skew = offset, skew
+	g.SetClock(func() time.Time { return time.Now().Add(offset) })
+	g.SetDateSkew(skew)
+}
+
+func (g *servedGateway) reset(w http.ResponseWriter, _ *http.Request) {
+	g.Reset()
+	g.moveClock(0, 0)
+	g.ClearFaults()
+	g.arm()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// decodeStrictly reads a body in which every field must be known: a fault with a
+// mistyped field would otherwise strike something else.
+func decodeStrictly(r *http.Request, into any) error {
+	decoder := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 1<<20))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return fmt.Errorf("the body cannot be read: %w", err)
+	}
+	return nil
+}
