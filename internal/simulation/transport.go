@@ -1,0 +1,379 @@
+package simulation
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// transport takes the requests of one process to the gateway, through whatever
+// is between them.
+type transport struct {
+	world   *world
+	process int
+}
+
+// sent is a request that was made.
+type sent struct {
+	*running
+	n      int // among the requests of the call, in the order of their beginning
+	nth    int // among those of its kind and target
+	kind   string
+	write  bool
+	method string
+	path   string
+	target string   // the API or version it is about, or empty
+	apis   []string // of a batch
+	fate   fate
+	start  time.Time
+	end    time.Time // when the client had its answer, or had left
+
+	reached   bool      // there was a connection
+	delivered time.Time // when it reached the gateway, if it did
+	status    int       // that the client has seen
+	err       error
+	whole     bool // the answer the client has seen is the gateway's own, or decisive
+
+	left chan struct{} // closed when the client has its answer or has left
+	how  error         // why it has left; nil: it was answered
+	back chan *answer  // what comes back from the gateway
+}
+
+// doubtful reports whether the client cannot know from this request alone what
+// became of the API.
+func (s *sent) doubtful(api string) bool {
+	if !s.write || !s.reached {
+		return false
+	}
+	return !s.whole || s.fate.items[api].doubtful()
+}
+
+// RoundTrip implements http.RoundTripper. It reports its progress to an
+// httptrace as net/http does.
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx := r.Context()
+	var body []byte
+	if r.Body != nil {
+		var err error
+		if body, err = io.ReadAll(r.Body); err != nil {
+			return nil, err
+		}
+		r.Body.Close()
+	}
+	s := t.world.begin(ctx, t.process, r, body)
+	defer t.world.finish(s)
+	resp, err := t.travel(ctx, s, r, body)
+	s.err = err
+	if resp != nil {
+		s.status = resp.StatusCode
+	}
+	return resp, err
+}
+
+var (
+	errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	errReset   = &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
+	errPipe    = &net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}
+	errClosed  = errors.New("http: server closed idle connection")
+)
+
+// travel takes one request there and back.
+func (t *transport) travel(ctx context.Context, s *sent, r *http.Request, body []byte) (*http.Response, error) {
+	f := &s.fate
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace == nil {
+		trace = &httptrace.ClientTrace{}
+	}
+	if trace.GetConn != nil {
+		trace.GetConn(r.URL.Host)
+	}
+	if f.end == endDialing {
+		<-ctx.Done()
+		return nil, t.left(s, ctx)
+	}
+	if err := wait(ctx, f.dial); err != nil {
+		return nil, t.left(s, ctx)
+	}
+	if f.end == endRefused {
+		t.answered(s)
+		return nil, errRefused
+	}
+	s.reached = true
+	if trace.GotConn != nil {
+		trace.GotConn(httptrace.GotConnInfo{Reused: s.nth > 0})
+	}
+	t.world.apart(func() { t.deliver(ctx, s, r, body) })
+	if err := wait(ctx, f.write); err != nil {
+		return nil, t.left(s, ctx)
+	}
+	if f.end == endUnsent {
+		if trace.WroteRequest != nil {
+			trace.WroteRequest(httptrace.WroteRequestInfo{Err: errPipe})
+		}
+		t.answered(s)
+		return nil, errPipe
+	}
+	if trace.WroteHeaders != nil {
+		trace.WroteHeaders()
+	}
+	if trace.WroteRequest != nil {
+		trace.WroteRequest(httptrace.WroteRequestInfo{})
+	}
+	select {
+	case <-ctx.Done():
+		return nil, t.left(s, ctx)
+	case a := <-s.back:
+		if a == nil {
+			t.answered(s)
+			if f.kind == "closed" {
+				return nil, errClosed
+			}
+			return nil, errReset
+		}
+		return t.response(ctx, s, r, a), nil
+	}
+}
+
+func (t *transport) left(s *sent, ctx context.Context) error {
+	s.how = ctx.Err()
+	close(s.left)
+	return ctx.Err()
+}
+
+func (t *transport) answered(s *sent) { close(s.left) }
+
+// deliver takes the request to the gateway, and its answer back, whether or not
+// the client is still there.
+func (t *transport) deliver(ctx context.Context, s *sent, r *http.Request, body []byte) {
+	f := &s.fate
+	if f.end == endUnsent {
+		return
+	}
+	early := f.applies == first || f.kind == "" || f.end == endAnswer || f.end == endCut || f.end == endStall
+	if early {
+		if !pause(s.left, f.write+f.up) {
+			if time.Since(s.start) < f.dial+f.write && f.late > 0.5 {
+				return // the client left before it was written, and so it never was
+			}
+			// The client has left. What is still under way arrives within the
+			// documented time.
+			remaining := f.dial + f.write + f.up - time.Since(s.start)
+			time.Sleep(min(remaining, t.lateness(s)))
+		}
+		a := t.world.serve(s, r, body)
+		if f.end == endHang {
+			return
+		}
+		if !pause(s.left, f.down) {
+			return
+		}
+		switch f.end {
+		case endReset:
+			s.back <- nil
+		case endStatus:
+			s.back <- f.answer(t.world)
+		default:
+			if f.edit != nil {
+				f.edit(a)
+			}
+			s.back <- a
+		}
+		return
+	}
+	pause(s.left, f.write+f.up)
+	switch {
+	case f.end == endHang:
+	case !pause(s.left, f.down):
+	case f.end == endReset:
+		s.back <- nil
+	default:
+		s.back <- f.answer(t.world)
+	}
+	if f.applies == late {
+		<-s.left
+		time.Sleep(t.lateness(s))
+		t.world.serve(s, r, body)
+	}
+}
+
+// lateness is how long after its client has seen the failure a lost request is
+// applied: up to SettleWait, and up to twice that after a timeout.
+func (t *transport) lateness(s *sent) time.Duration {
+	limit := t.world.settleWait(t.process)
+	timedOut := errors.Is(s.how, context.DeadlineExceeded)
+	if timedOut || s.how == nil && s.fate.twice {
+		limit *= 2
+	}
+	return time.Duration(s.fate.late * float64(limit))
+}
+
+// wait waits for d, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// pause waits for d and reports true, or false if c is closed before.
+func pause(c <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-c:
+		return false
+	}
+}
+
+// answer is the one that stands in the fate.
+func (f *fate) answer(w *world) *answer {
+	body := f.body
+	switch {
+	case f.code != "":
+		body = fmt.Sprintf(`{"error_code":%q,"error_msg":"It failed."}`, f.code)
+	case body == "" && f.status >= 300:
+		body = "<html><body><h1>" + http.StatusText(f.status) + "</h1></body></html>"
+	}
+	a := &answer{f.status, http.Header{"Date": {w.date()}}, []byte(body)}
+	a.header.Set("Content-Length", strconv.Itoa(len(body)))
+	for name, value := range f.header {
+		a.header.Set(name, value)
+	}
+	return a
+}
+
+// response is what the client gets to see of an answer, whose body comes as the
+// fate will have it.
+func (t *transport) response(ctx context.Context, s *sent, r *http.Request, a *answer) *http.Response {
+	f := &s.fate
+	body := &stream{ctx: ctx, rest: a.body, transport: t, sent: s}
+	s.whole = f.end == endAnswer || f.decisive
+	switch {
+	case f.end == endCut:
+		body.rest = a.body[:int(f.cut*float64(len(a.body)))]
+		body.then = io.ErrUnexpectedEOF
+	case f.end == endStall:
+		body.rest = nil
+		body.stall = true
+	case f.short:
+		body.then = io.ErrUnexpectedEOF
+		a.header.Del("Content-Length")
+	}
+	length := int64(-1)
+	if n, err := strconv.ParseInt(a.header.Get("Content-Length"), 10, 64); err == nil {
+		length = n
+	}
+	if a.status == http.StatusNoContent {
+		length = 0
+		body.then, body.stall = nil, false
+	}
+	return &http.Response{
+		Status: strconv.Itoa(a.status) + " " + http.StatusText(a.status), StatusCode: a.status,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: a.header, Body: body, ContentLength: length, Request: r,
+	}
+}
+
+// stream is the body of an answer. The client has the answer when it has read
+// it, or has given it up.
+type stream struct {
+	ctx       context.Context
+	rest      []byte
+	then      error // nil: the end
+	stall     bool
+	transport *transport
+	sent      *sent
+	done      bool
+}
+
+func (b *stream) Read(p []byte) (int, error) {
+	if b.stall {
+		<-b.ctx.Done()
+	}
+	if err := b.ctx.Err(); err != nil {
+		return 0, b.finish(err)
+	}
+	n := copy(p, b.rest)
+	if b.rest = b.rest[n:]; len(b.rest) > 0 || n > 0 && b.then == nil {
+		return n, nil
+	}
+	if b.then != nil {
+		return n, b.finish(b.then)
+	}
+	return n, b.finish(io.EOF)
+}
+
+func (b *stream) finish(err error) error {
+	if !b.done {
+		b.done = true
+		if b.ctx.Err() != nil {
+			b.sent.how = b.ctx.Err()
+		}
+		if err != io.EOF {
+			b.sent.whole = b.sent.fate.decisive
+		}
+		b.sent.end = time.Now()
+		close(b.sent.left)
+	}
+	return err
+}
+
+func (b *stream) Close() error {
+	b.finish(io.EOF)
+	return nil
+}
+
+// lower writes the IDs in a URL and a body as the gateway does: in lower case.
+// Whether the service compares them so is not documented; this gateway does not
+// care.
+func lower(r *http.Request, body []byte) (*url.URL, []byte) {
+	u := *r.URL
+	u.Path, u.RawPath, u.RawQuery = lowerIDs(u.Path), "", lowerIDs(u.RawQuery)
+	return &u, []byte(lowerIDs(string(body)))
+}
+
+const idLength = 32
+
+// lowerIDs writes every run of 32 hexadecimal digits in lower case.
+func lowerIDs(s string) string {
+	var out []byte
+	for i, run := 0, 0; i <= len(s); i++ {
+		if i < len(s) && isHex(s[i]) {
+			run++
+			continue
+		}
+		if run == idLength {
+			if id := s[i-run : i]; id != strings.ToLower(id) {
+				if out == nil {
+					out = []byte(s)
+				}
+				copy(out[i-run:], bytes.ToLower(out[i-run:i]))
+			}
+		}
+		run = 0
+	}
+	if out == nil {
+		return s
+	}
+	return string(out)
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}

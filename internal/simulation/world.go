@@ -1,0 +1,467 @@
+package simulation
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/apig-go/apig"
+	"github.com/apig-go/apig/apigtest"
+)
+
+// world is a plan under way. It runs within one bubble of testing/synctest.
+type world struct {
+	*plan
+	gateway *apigtest.Gateway
+	handler http.Handler
+	envIDs  []string
+	groups  []string // IDs
+	clients []*apig.Client
+	begun   time.Time
+	settled []time.Duration // SettleWait of each process
+	loose   sync.WaitGroup  // what goes on beside the calls
+	calls   map[int]*running
+
+	mu      sync.Mutex
+	apis    []string // IDs; those that have joined later come last
+	member  []int    // the group of each
+	joined  map[string]time.Time
+	deleted map[string]time.Time
+	deeds   map[int]time.Time
+	fetches []fetch
+}
+
+// running is a call that was made, and what it has reported.
+type running struct {
+	call
+	world    *world
+	apiIDs   []string // that it names
+	version  string   // that it is to switch to or to take offline
+	start    time.Time
+	end      time.Time
+	canceled time.Time // when its context ended or would have; zero: never
+	requests map[string]int
+	begun    chan struct{}
+
+	reports []report
+	whole   error // what a call for a group reports that has no items
+	sent    []*sent
+	read    *reading
+	bad     []string // what is wrong with the form of the report
+	settles int
+
+	settlings []span
+	asked     int    // how often an API was to be changed, over all requests
+	stop      func() // ends its context, as nobody else would
+	endless   bool   // it had to be stopped
+}
+
+// report is what a call says became of one API.
+type report struct {
+	api    string // lower case
+	record *apig.PublishRecord
+	err    error
+	at     time.Time
+	was    outcome // before it was settled by hand
+	first  time.Time
+}
+
+// reading is what a call that changes nothing has seen.
+type reading struct {
+	versions []apig.Version
+	current  string // or empty
+	failed   bool
+}
+
+type callKey struct{}
+
+// run makes everything happen, and returns when nothing goes on any more.
+func run(p *plan) *world {
+	w := &world{
+		plan: p, begun: time.Now(), calls: map[int]*running{},
+		joined: map[string]time.Time{}, deleted: map[string]time.Time{}, deeds: map[int]time.Time{},
+	}
+	w.gateway = apigtest.NewGateway(apigtest.WithoutNetwork(), apigtest.WithSeed(p.seed), apigtest.WithInstanceIDs("project", "instance"),
+		apigtest.WithClock(func() time.Time { return time.Now().Add(p.clock) }))
+	defer w.gateway.Close()
+	w.handler = w.gateway.Handler()
+	w.furnish()
+	for i, process := range p.processes {
+		w.clients = append(w.clients, w.client(i, process))
+	}
+	for _, c := range p.calls {
+		w.calls[c.id] = &running{call: c, world: w, requests: map[string]int{}, begun: make(chan struct{})}
+	}
+	for _, d := range p.deeds {
+		if c := w.calls[d.call]; c != nil {
+			w.apart(func() { w.do(d, c) })
+		}
+	}
+	var workers sync.WaitGroup
+	for i, process := range p.processes {
+		for j := range process.workers {
+			workers.Go(func() { w.work(i, j) })
+		}
+	}
+	workers.Wait()
+	w.loose.Wait()
+	for _, c := range w.calls {
+		c.number()
+	}
+	for _, c := range w.clients {
+		c.CloseIdleConnections()
+	}
+	return w
+}
+
+// number numbers the requests of a call in the order of their beginning.
+func (r *running) number() {
+	slices.SortFunc(r.sent, func(a, b *sent) int {
+		return cmp.Or(a.start.Compare(b.start), strings.Compare(a.kind, b.kind), strings.Compare(a.target, b.target), a.nth-b.nth)
+	})
+	for n, s := range r.sent {
+		s.n = n
+	}
+}
+
+// apart lets something go on beside the calls.
+func (w *world) apart(do func()) { w.loose.Go(do) }
+
+// furnish gives the gateway its APIs and a past.
+func (w *world) furnish() {
+	d := newDice(w.seed, "furnish")
+	w.envIDs = []string{apig.EnvRelease}
+	for len(w.envIDs) < w.envs {
+		w.envIDs = append(w.envIDs, w.gateway.AddEnvironment(fmt.Sprintf("ENV%d", len(w.envIDs))))
+	}
+	for _, g := range w.plan.groups {
+		for len(w.groups) <= g {
+			w.groups = append(w.groups, w.gateway.AddGroup(fmt.Sprintf("group%d", len(w.groups))))
+		}
+	}
+	for i, g := range w.plan.groups {
+		w.apis = append(w.apis, w.gateway.AddAPIIn(w.groups[g], fmt.Sprintf("api%d", i)))
+		w.member = append(w.member, g)
+	}
+	for range w.history {
+		for _, api := range w.apis {
+			for _, env := range w.envIDs {
+				if d.chance(0.7) {
+					_, _ = w.gateway.Publish(api, env, "release") // both exist
+				}
+			}
+		}
+		time.Sleep(d.between(0, 20*time.Minute))
+	}
+	for _, api := range w.apis {
+		for _, env := range w.envIDs {
+			if d.chance(0.3) {
+				_ = w.gateway.Offline(api, env) // which may be offline
+			}
+		}
+	}
+	time.Sleep(d.between(0, time.Minute))
+	w.begun = time.Now()
+}
+
+func (w *world) client(i int, p process) *apig.Client {
+	auth := apig.TokenAuth(&tokens{world: w, process: i, dice: newDice(w.seed, "tokens", i)})
+	c, err := apig.New(apig.Config{
+		Endpoint: "https://gateway.invalid", ProjectID: "project", InstanceID: "instance", Auth: auth,
+		HTTPClient: &http.Client{Transport: &transport{w, i}}, Retry: p.policy,
+		AttemptTimeout: p.timeout,
+	})
+	if err != nil {
+		panic(err) // the plans make no such configuration
+	}
+	w.settled = append(w.settled, settleWait)
+	if p.policy.SettleWait > 0 {
+		w.settled[i] = p.policy.SettleWait
+	}
+	return c
+}
+
+func (w *world) settleWait(process int) time.Duration { return w.settled[process] }
+
+// tokens issues what the gateway then accepts.
+type tokens struct {
+	world   *world
+	process int
+	mu      sync.Mutex
+	dice    dice
+	n       int
+}
+
+func (t *tokens) Token(ctx context.Context) (_ apig.Token, err error) {
+	t.mu.Lock()
+	t.n++
+	d := newDice(t.world.seed, "token", t.n, int(t.dice.Uint64()))
+	t.mu.Unlock()
+	start := time.Now()
+	defer func() {
+		t.world.mu.Lock()
+		defer t.world.mu.Unlock()
+		t.world.fetches = append(t.world.fetches, fetch{t.process, start, time.Now(), err != nil})
+	}()
+	if err := wait(ctx, d.usually(0, 3*time.Second)); err != nil {
+		return apig.Token{}, err
+	}
+	if t.world.lifetime < time.Hour && d.chance(0.1) {
+		return apig.Token{}, errors.New("IAM is away")
+	}
+	value := fmt.Sprintf("token-%x", d.Uint64())
+	expiry := time.Now().Add(t.world.lifetime)
+	t.world.gateway.AddToken(value, expiry.Add(t.world.clock))
+	return apig.Token{Value: apig.Secret(value), Expiry: expiry}, nil
+}
+
+// fetch is the time that a process took to get a token. The attempt that needed
+// it began before.
+type fetch struct {
+	process    int
+	start, end time.Time
+	failed     bool
+}
+
+// attempted is when the attempt began that made a request: before it got its
+// credentials.
+func (s *sent) attempted() time.Time {
+	for _, f := range s.world.fetches {
+		if f.process == s.process && f.end.Equal(s.start) {
+			return f.start
+		}
+	}
+	return s.start
+}
+
+// work makes the calls of one worker, one after the other.
+func (w *world) work(process, worker int) {
+	for _, c := range w.plan.calls {
+		if c.process == process && c.worker == worker {
+			time.Sleep(c.after)
+			if !c.skip {
+				w.call(w.calls[c.id])
+			}
+		}
+	}
+}
+
+// do is a deed.
+func (w *world) do(d deed, c *running) {
+	<-c.begun
+	time.Sleep(d.delay)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	api, env := w.apis[d.api], w.envIDs[d.env]
+	by := fmt.Sprintf("deed %d", d.id)
+	w.deeds[d.id] = time.Now()
+	switch d.what {
+	case "online", "offline":
+		body, _ := json.Marshal(map[string]string{"action": d.what, "env_id": env, "api_id": api, "remark": d.remark})
+		w.request("POST", "/apis/action", body, by)
+	case "switch":
+		if kept := w.gateway.History(api, env); len(kept) > 0 {
+			body, _ := json.Marshal(map[string]string{"version_id": kept[d.nth%len(kept)].ID})
+			w.request("PUT", "/apis/publish/"+api, body, by)
+		}
+	case "delete":
+		w.gateway.RemoveAPI(api)
+		w.deleted[api] = time.Now()
+	case "join":
+		id := w.gateway.AddAPIIn(w.groups[w.member[d.api]], fmt.Sprintf("api%d", len(w.apis)))
+		w.apis, w.member = append(w.apis, id), append(w.member, w.member[d.api])
+		w.joined[id] = time.Now()
+	}
+}
+
+// api is the ID of an API.
+func (w *world) api(i int) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.apis[i]
+}
+
+// request is one that somebody else makes, who has a good connection.
+func (w *world) request(method, path string, body []byte, by string) *answer {
+	r, err := http.NewRequest(method, "https://gateway.invalid/v2/project/apigw/instances/instance"+path, bytes.NewReader(body))
+	if err != nil {
+		panic(err) // they are all written out above
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Auth-Token", w.gateway.Token())
+	r.Header.Set(byHeader, by)
+	a := &answer{header: http.Header{}}
+	w.handler.ServeHTTP(a, r)
+	return a
+}
+
+// byHeader says in the gateway's journal who has made a request.
+const byHeader = "X-Simulation-By"
+
+// serve has the gateway serve a request.
+func (w *world) serve(s *sent, r *http.Request, body []byte) *answer {
+	u, body := lower(r, body)
+	apply := body
+	if len(s.fate.items) > 0 {
+		apply = withoutItems(body, s.fate.items)
+	}
+	inner := &http.Request{
+		Method: r.Method, URL: u, Host: r.URL.Host, RequestURI: u.RequestURI(), Header: r.Header.Clone(),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body: io.NopCloser(bytes.NewReader(apply)), ContentLength: int64(len(apply)),
+	}
+	inner.Header.Set(byHeader, fmt.Sprintf("call %d %s", s.id, s.key()))
+	a := &answer{header: http.Header{}}
+	s.delivered = time.Now()
+	w.handler.ServeHTTP(a, inner)
+	d := newDice(w.seed, "date", s.id, s.key())
+	a.moveDate(w.skew + d.between(-w.unsteady, w.unsteady))
+	if len(s.fate.items) > 0 {
+		a.splitItems(s.fate.items, s.apis)
+	}
+	return a
+}
+
+// withoutItems leaves out of a batch what is not to be applied. Where that is all
+// of it, the gateway is asked for an API that it does not have.
+func withoutItems(body []byte, items map[string]item) []byte {
+	var batch map[string]any
+	if json.Unmarshal(body, &batch) != nil {
+		return body
+	}
+	apis, _ := batch["apis"].([]any)
+	kept := slices.DeleteFunc(slices.Clone(apis), func(api any) bool { return !items[api.(string)].applied() })
+	if len(kept) == 0 {
+		kept = append(kept, strings.Repeat("0", idLength))
+	}
+	batch["apis"] = kept
+	body, _ = json.Marshal(batch) // what was decoded can be encoded
+	return body
+}
+
+// date is what a Date header says now.
+func (w *world) date() string {
+	return time.Now().Add(w.clock + w.skew).UTC().Format(http.TimeFormat)
+}
+
+// begin notes a request, and throws its fate.
+func (w *world) begin(ctx context.Context, process int, r *http.Request, body []byte) *sent {
+	c, ok := ctx.Value(callKey{}).(*running)
+	if !ok {
+		panic("a request without the context of its call: " + r.URL.Path)
+	}
+	s := &sent{running: c, method: r.Method, path: r.URL.Path, start: time.Now(), left: make(chan struct{}), back: make(chan *answer, 1)}
+	s.describe(r, body)
+	w.mu.Lock()
+	key := s.kind + " " + s.target
+	s.nth = c.requests[key]
+	c.requests[key]++
+	c.sent = append(c.sent, s)
+	if s.write {
+		c.asked += max(1, len(s.apis))
+	}
+	if c.asked > 100+20*len(w.apis) {
+		c.endless = true
+		c.stop()
+	}
+	w.mu.Unlock()
+
+	// Several requests of a call may begin at the same time, so none of their
+	// fates may depend on which of them came first.
+	d := newDice(w.seed, "fate", c.id, s.kind, s.target, s.nth)
+	s.fate = calm(d)
+	risk := c.reads
+	if s.write {
+		risk = c.writes
+	}
+	strikes, split := d.chance(risk), d.chance(0.25)
+	kind := w.outage(process, s.start)
+	switch {
+	case w.weather != nil:
+		w.weather(d, s, &s.fate)
+	case kind != "":
+		suffer(d, kind, s.write, &s.fate)
+	case strikes && s.write && len(s.apis) > 1 && split:
+		splitBatch(d, &s.fate, s.apis)
+	case strikes && s.write:
+		pick(d, writeFaults)(d, &s.fate)
+	case strikes:
+		pick(d, readFaults)(d, &s.fate)
+	}
+	if slices.Contains(w.spared, s.fate.kind) {
+		s.fate = calm(d)
+	}
+	return s
+}
+
+// key names a request among those of its call, whichever came first of those
+// that began at the same time.
+func (s *sent) key() string {
+	return fmt.Sprintf("%s/%s/%d", s.kind, s.target, s.nth)
+}
+
+// describe says what a request is about.
+func (s *sent) describe(r *http.Request, body []byte) {
+	path := r.URL.Path
+	if i := strings.Index(path, "/instances/instance/"); i >= 0 {
+		path = path[i+len("/instances/instance/"):]
+	}
+	part := strings.Split(path, "/")
+	s.target = strings.ToLower(part[len(part)-1])
+	switch {
+	case path == "apis/action":
+		var b struct {
+			APIID string `json:"api_id"`
+		}
+		_ = json.Unmarshal(body, &b) // the gateway finds out
+		s.kind, s.write, s.target = "action", true, strings.ToLower(b.APIID)
+	case path == "apis/publish":
+		var b struct {
+			APIs []string `json:"apis"`
+		}
+		_ = json.Unmarshal(body, &b) // the gateway finds out
+		s.kind, s.write, s.target = "batch", true, ""
+		for _, id := range b.APIs {
+			s.apis = append(s.apis, strings.ToLower(id))
+		}
+		if len(s.apis) > 0 {
+			s.target = s.apis[0]
+		}
+	case r.Method == http.MethodPut:
+		s.kind, s.write = "switch", true
+	case r.Method == http.MethodDelete:
+		s.kind, s.write = "offline-version", true
+	case strings.HasPrefix(path, "apis/publish/"):
+		s.kind = "history"
+	case path == "apis":
+		s.kind, s.target = "apis", r.URL.Query().Get("group_id")+r.URL.Query().Get("offset")
+	default:
+		s.kind = strings.Join(part[:len(part)-1], "/")
+	}
+}
+
+func (w *world) finish(s *sent) {
+	if s.end.IsZero() {
+		s.end = time.Now()
+	}
+}
+
+// outage is the kind of the one that a request begun now meets, or empty.
+func (w *world) outage(process int, now time.Time) string {
+	since := now.Sub(w.begun)
+	for _, o := range w.outages {
+		if (o.process < 0 || o.process == process) && o.from <= since && since < o.to {
+			return o.kind
+		}
+	}
+	return ""
+}
