@@ -1,0 +1,3 @@
+package site
+
+func (h House) usesTheRoad() int { return road() }
