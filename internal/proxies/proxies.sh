@@ -36,7 +36,9 @@ run)
 		signal=USR1 # it finishes what it is at, the log included
 		;;
 	squid)
-		set -- squid -N -f squid.conf
+		# Squids of one service name would share memory, and one that was killed
+		# leaves it behind for the next.
+		set -- squid -N -n "apig$$" -f squid.conf
 		signal=TERM
 		# It does not run as root, but starts as that and becomes this user.
 		[ "$(id -u)" != 0 ] || chown -R proxy .
@@ -45,7 +47,12 @@ run)
 	# Whoever started this holds the other end of standard input. However they
 	# end, it is closed then, and the proxy ends too.
 	exec 3<&0
-	{ cat <&3; kill -"$signal" "$$"; } >/dev/null 2>&1 &
+	{
+		cat <&3
+		kill -"$signal" "$$" || : # it is gone already
+		while kill -0 "$$"; do sleep 0.1; done
+		rm -f "/dev/shm/apig$$"-*
+	} >/dev/null 2>&1 &
 	exec "$@" </dev/null >>"$name.out" 2>&1 3<&-
 	;;
 esac
