@@ -40,12 +40,17 @@ func (p *problems) id(field, id string) {
 	switch {
 	case id == "":
 		p.addf("%s is empty", field)
-	case id == "." || id == "..",
-		strings.ContainsAny(id, "/?#%\\"),
-		strings.ContainsFunc(id, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }),
-		!utf8.ValidString(id):
+	case id == "." || id == "..", strings.ContainsFunc(id, isForeignToIDs):
 		p.addf("%s \"%s\" is not an ID", field, errorbody.Line(id, maxCode))
 	}
+}
+
+func isForeignToIDs(r rune) bool {
+	switch r {
+	case '/', '?', '#', '%', '\\', utf8.RuneError: // the last for what is not UTF-8
+		return true
+	}
+	return unicode.IsControl(r) || unicode.IsSpace(r)
 }
 
 // mostNamed is how many mistakes of one kind a list is reported with.

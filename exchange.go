@@ -51,9 +51,10 @@ type attempt struct {
 // attempt. It reports whether any of the request may have left. The answer is
 // never nil, but holds only the request, perhaps, if there is an error.
 func (s *service) exchange(ctx context.Context, r *request) (a *answer, sent bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	start := time.Now()
+	ctx, cancel := context.WithDeadline(ctx, start.Add(s.timeout))
 	defer cancel()
-	now := &attempt{sent: *s.blank, answer: answer{start: time.Now(), secret: r.secret}}
+	now := &attempt{sent: *s.blank, answer: answer{start: start, secret: r.secret}}
 	now.watch.Begin(ctx)
 	now.sent.Header = s.reading
 	if r.body != nil {
@@ -74,8 +75,7 @@ func (s *service) exchange(ctx context.Context, r *request) (a *answer, sent boo
 		}
 		return a, sent, err
 	}
-	a.arrived = time.Now()
-	a.status, a.header = resp.StatusCode(), resp.Header()
+	a.arrived, a.status, a.header = resp.ReceivedAt(), resp.StatusCode(), resp.Header()
 	bound := maxBody
 	if a.status < 300 {
 		bound = cmp.Or(r.bound, maxBody)

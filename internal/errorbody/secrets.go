@@ -44,6 +44,20 @@ func masked(text string, secrets []string) string {
 	if len(text) < shortestSecret {
 		return text
 	}
+	if !strings.ContainsAny(text, escapeBytes) {
+		var seen sample
+		seen.addText(text)
+		if !seen.mayShareAny(secrets) {
+			return text
+		}
+	}
+	return maskedForms(text, secrets)
+}
+
+// maskedForms is masked for the few texts that do share something, and for those
+// with escapes: it makes all forms, and knows where in the text each byte of
+// them comes from.
+func maskedForms(text string, secrets []string) string {
 	var bytes [1024]byte
 	var spans [1024]span
 	var ends [32]int
@@ -167,6 +181,7 @@ type sample [256]uint64
 const (
 	sampleBytes = shortestSecret
 	sampleMask  = 1<<(8*sampleBytes) - 1
+	notASCII    = 0x8080_8080_8080 // of six bytes
 )
 
 func (s *sample) add(b []byte) {
@@ -175,6 +190,34 @@ func (s *sample) add(b []byte) {
 		six = six<<8 | uint64(c)
 		if i+1 >= sampleBytes {
 			s.put(six)
+		}
+	}
+}
+
+// addText adds all forms of a text without escapes, and does not make them: the
+// text, and what its base64 decodes to. Of the latter what is not ASCII is left
+// out, which is nearly all of it; see mayShare.
+func (s *sample) addText(text string) {
+	var six, bits uint64
+	run := 0 // characters of base64 in a row
+	for i := range len(text) {
+		six = six<<8 | uint64(text[i])
+		if i+1 >= sampleBytes {
+			s.put(six)
+		}
+		v := sextet(text[i])
+		if v == 64 {
+			run = 0
+			continue
+		}
+		bits = bits<<6 | uint64(v)
+		if run++; run < sampleBytes*8/6 {
+			continue
+		}
+		for spare := 0; spare < 6; spare += 2 { // bits that are of the next byte, as groups may begin anywhere
+			if decoded := bits >> spare; decoded&notASCII == 0 {
+				s.put(decoded)
+			}
 		}
 	}
 }
@@ -200,13 +243,24 @@ func slots(six uint64) (one, two uint64) {
 	return h >> 50, h >> 36 & 0x3fff
 }
 
+// mayShareAny reports whether a text may share something with any of the secrets.
+func (s *sample) mayShareAny(secrets []string) bool {
+	for _, secret := range secrets {
+		if len(secret) >= shortestSecret && s.mayShare(secret, runLength(secret)) {
+			return true
+		}
+	}
+	return false
+}
+
 // mayShare reports whether n bytes in a row of the secret may be in the forms.
-// Whichever they are, six of them begin at a place that is looked at.
+// Whichever they are, six of them begin at a place that is looked at. If they are
+// not ASCII the sample does not know.
 func (s *sample) mayShare(secret string, n int) bool {
 	for i := 0; i+sampleBytes <= len(secret); i += n - sampleBytes + 1 {
 		b := secret[i : i+sampleBytes]
 		six := uint64(b[0])<<40 | uint64(b[1])<<32 | uint64(b[2])<<24 | uint64(b[3])<<16 | uint64(b[4])<<8 | uint64(b[5])
-		if s.has(six) {
+		if six&notASCII != 0 || s.has(six) {
 			return true
 		}
 	}
