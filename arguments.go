@@ -40,17 +40,20 @@ func (p *problems) id(field, id string) {
 	switch {
 	case id == "":
 		p.addf("%s is empty", field)
-	case id == "." || id == "..", strings.ContainsFunc(id, isForeignToIDs):
+	case !isID(id):
 		p.addf("%s \"%s\" is not an ID", field, errorbody.Line(id, maxCode))
 	}
 }
 
-func isForeignToIDs(r rune) bool {
-	switch r {
-	case '/', '?', '#', '%', '\\', utf8.RuneError: // the last for what is not UTF-8
-		return true
+func isID(id string) bool {
+	for _, r := range id {
+		switch {
+		case r >= '0' && r <= '9', r|0x20 >= 'a' && r|0x20 <= 'z': // nearly all are
+		case unicode.IsControl(r), unicode.IsSpace(r), r == utf8.RuneError, strings.ContainsRune("/?#%\\", r):
+			return false
+		}
 	}
-	return unicode.IsControl(r) || unicode.IsSpace(r)
+	return id != "." && id != ".."
 }
 
 // mostNamed is how many mistakes of one kind a list is reported with.
