@@ -31,10 +31,11 @@ const (
 	lateAnswer = time.Second
 )
 
-var (
-	errLate   = fmt.Errorf("the source of the credentials did not answer within %v: %w", fetchLimit, context.DeadlineExceeded)
-	errGoexit = errors.New("the source of the credentials ended its goroutine without an answer")
-)
+var errGoexit = errors.New("the source of the credentials ended its goroutine without an answer")
+
+func errLate() error {
+	return fmt.Errorf("the source of the credentials did not answer within %v: %w", fetchLimit, context.DeadlineExceeded)
+}
 
 // Cache holds the credentials of one source. It is safe for concurrent use.
 type Cache[T any] struct {
@@ -132,7 +133,7 @@ func (c *Cache[T]) join(ctx context.Context) *fetch[T] {
 	if c.inFlight == nil {
 		fetchCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchLimit)
 		f := &fetch[T]{cancel: cancel, done: make(chan struct{})}
-		f.limit = time.AfterFunc(fetchLimit+lateAnswer, func() { c.finish(f, nil, errLate) })
+		f.limit = time.AfterFunc(fetchLimit+lateAnswer, func() { c.finish(f, nil, errLate()) })
 		c.inFlight = f
 		go c.run(fetchCtx, f)
 	}

@@ -50,6 +50,9 @@ func shorten(s string, n int, whole bool) string {
 // a line of a log, reorder it or hide in it.
 func visible(s string) string {
 	i := 0
+	for i < len(s) && s[i] >= ' ' && s[i] < 0x7f { // as nearly all are
+		i++
+	}
 	for i < len(s) {
 		r, n := utf8.DecodeRuneInString(s[i:])
 		if !shows(r, n) {
