@@ -53,7 +53,7 @@ func isID(id string) bool {
 			return false
 		}
 	}
-	return id != "." && id != ".."
+	return id != "" && id != "." && id != ".."
 }
 
 // mostNamed is how many mistakes of one kind a list is reported with.

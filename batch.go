@@ -107,7 +107,9 @@ func (r BatchRequest) check(maxRemark int) error {
 	seen := make(map[string]int, len(r.APIIDs))
 	var mistakes problems
 	for i, id := range r.APIIDs {
-		mistakes.id(fmt.Sprintf("APIIDs[%d]", i), id)
+		if !isID(id) {
+			mistakes.id(fmt.Sprintf("APIIDs[%d]", i), id)
+		}
 		key := strings.ToLower(id) // the service may not tell them apart
 		if earlier, ok := seen[key]; ok && id != "" {
 			mistakes.addf("APIIDs[%d] and APIIDs[%d] are the same", earlier, i)

@@ -53,7 +53,7 @@ func (b batchForm) read(a *answer, items []*item) error {
 	byAPI := make(map[string]*item, len(items))
 	for _, it := range items {
 		byAPI[strings.ToLower(it.APIID)] = it
-		it.Record, it.failed = nil, b.unmentioned(a, it)
+		it.Record, it.failed = nil, nil
 	}
 	for i := range failure {
 		if it := byAPI[strings.ToLower(failure[i].APIID)]; it != nil {
@@ -65,6 +65,11 @@ func (b batchForm) read(a *answer, items []*item) error {
 		if it := byAPI[strings.ToLower(record.APIID)]; it != nil && b.shows(record) {
 			record.RequestID = requestID
 			it.Record, it.failed = record, nil
+		}
+	}
+	for _, it := range items {
+		if it.Record == nil && it.failed == nil {
+			it.failed = b.unmentioned(a, it)
 		}
 	}
 	return nil

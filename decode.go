@@ -114,11 +114,10 @@ func decodeRows[T any](rows *[]T, most int) func(*values) error {
 			if len(*rows) == most {
 				return fmt.Errorf("there are more than %d rows", most)
 			}
-			var row T
-			if err := v.next().Decode(&row); err != nil {
+			*rows = append(*rows, *new(T))
+			if err := v.next().Decode(&(*rows)[len(*rows)-1]); err != nil {
 				return err
 			}
-			*rows = append(*rows, row)
 		}
 		return v.expect(']')
 	}
