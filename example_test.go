@@ -54,12 +54,19 @@ func publish(client *apig.Client, apiID string) {
 	fmt.Println("published", rec.APIName)
 }
 
-// Publish an API, and know what happened.
+// Publish an API, and know what happened. A gateway of package apigtest stands in for
+// the real one here, whose settings ConfigFromEnv finds.
 func Example() {
-	gateway, cfg, apiID := newGateway() // or: cfg, err := apig.ConfigFromEnv()
+	gateway := apigtest.NewGateway()
 	defer gateway.Close()
+	apiID := gateway.AddAPI("orders")
 
-	client, err := apig.New(cfg)
+	client, err := apig.New(apig.Config{ // or: cfg, err := apig.ConfigFromEnv()
+		Endpoint:   gateway.URL(), // apig.Endpoint("cn-north-4")
+		ProjectID:  gateway.ProjectID(),
+		InstanceID: gateway.InstanceID(),
+		Auth:       apig.StaticToken(gateway.Token()),
+	})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -72,9 +79,9 @@ func Example() {
 	case apig.Applied:
 		fmt.Println("published", rec.APIName, rec.Remark)
 	case apig.NotApplied:
-		fmt.Println("not published:", err)
+		fmt.Println("nothing has changed:", err)
 	case apig.Unknown:
-		fmt.Println("published or not, look before you try again:", err)
+		fmt.Println("it may be published, look before you repeat it:", err) // client.Settle looks
 	}
 	// Output: published orders 1.4.2
 }
@@ -103,6 +110,26 @@ func ExampleNew() {
 	// InstanceID is empty
 	// Auth is nil
 	// <nil>
+}
+
+// The address of a region, and what becomes of a slip in its name.
+func ExampleEndpoint() {
+	fmt.Println(apig.Endpoint("cn-north-4"))
+	_, err := apig.New(apig.Config{
+		Endpoint:   apig.Endpoint("cn north 4"),
+		ProjectID:  "77b6a44cba5143ab91d13ab9a8ff44fd",
+		InstanceID: "3a1c2b4d5e6f47089a0b1c2d3e4f5061",
+		Auth:       apig.StaticToken("MIIQyQYJKoZIhvcNAQcC"),
+	})
+	fmt.Println(errors.Is(err, apig.ErrInvalidArgument))
+	// Output:
+	// https://apig.cn-north-4.myhuaweicloud.com
+	// true
+}
+
+func ExampleIAMEndpoint() {
+	fmt.Println(apig.IAMEndpoint("cn-north-4"))
+	// Output: https://iam.cn-north-4.myhuaweicloud.com
 }
 
 func ExampleConfigFromEnv() {
@@ -212,6 +239,22 @@ func ExampleKeyAuth() {
 	// Output: published orders
 }
 
+// Temporary keys (AK/SK and a security token) that the program has got elsewhere.
+// They are used until the service rejects them.
+func ExampleKeys() {
+	gateway, cfg, apiID := newGateway()
+	defer gateway.Close()
+	gateway.AddKeys("HPUADTEMPORARY", "secret-of-an-hour", "token-of-an-hour")
+
+	keys := apig.Keys{AccessKey: "HPUADTEMPORARY", SecretKey: "secret-of-an-hour", SecurityToken: "token-of-an-hour"}
+	cfg.Auth = apig.KeyAuth(keys)
+	fmt.Println(keys) // does not show the secret
+	publish(newClient(cfg), apiID)
+	// Output:
+	// apig.Keys(HPUADTEMPORARY, without a known end)
+	// published orders
+}
+
 // On a server (ECS) the keys of its agency come from the metadata service.
 func ExampleECSKeys() {
 	gateway, cfg, apiID := newGateway()
@@ -230,6 +273,13 @@ func ExampleECSKeys() {
 	cfg.Auth = apig.KeyAuth(&apig.ECSKeys{Endpoint: metadata.URL}) // without an Endpoint: the one of the server
 	publish(newClient(cfg), apiID)
 	// Output: published orders
+}
+
+// A Secret shows itself only to those who ask for it.
+func ExampleSecret() {
+	password := apig.Secret("correct horse")
+	fmt.Println(password, string(password))
+	// Output: REDACTED correct horse
 }
 
 // An Authenticator of one's own puts whatever it likes on a request.
@@ -312,6 +362,25 @@ func ExampleClient_Offline() {
 	// was offline already
 }
 
+// OfflineVersion takes one version offline, if it is the one in effect.
+func ExampleClient_OfflineVersion() {
+	gateway, cfg, apiID := newGateway()
+	defer gateway.Close()
+	client := newClient(cfg)
+	ctx := context.Background()
+	rec, err := client.Publish(ctx, apig.ActionRequest{APIID: apiID, EnvID: apig.EnvRelease})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	fmt.Println(client.OfflineVersion(ctx, apiID, rec.VersionID))
+	_, err = client.Published(ctx, apiID, apig.EnvRelease)
+	fmt.Println(errors.Is(err, apig.ErrNotPublished))
+	// Output:
+	// <nil>
+	// true
+}
+
 // unreadable makes the gateway lose an answer and refuse to show its history, as it
 // does to a user who may publish but not read.
 func unreadable(gateway *apigtest.Gateway) {
@@ -347,6 +416,89 @@ func ExampleOutcomeOf() {
 	// look before you repeat
 }
 
+// advice is what a release tool tells its user. Most programs need two or three of
+// these cases; ErrOutcomeUnknown always comes first.
+func advice(err error) string {
+	switch {
+	case err == nil:
+		return "published"
+	case errors.Is(err, apig.ErrOutcomeUnknown):
+		return "look before you repeat it"
+	case errors.Is(err, apig.ErrInvalidArgument), errors.Is(err, apig.ErrBadRequest):
+		return "mend the request"
+	case errors.Is(err, apig.ErrUnauthorized):
+		return "renew the credentials"
+	case errors.Is(err, apig.ErrForbidden):
+		return "ask for the right to do this"
+	case errors.Is(err, apig.ErrNotPublished): // before ErrNotFound, which it is too
+		return "it was not published"
+	case errors.Is(err, apig.ErrNotFound):
+		return "look at the ID"
+	case errors.Is(err, apig.ErrAmbiguous):
+		return "use the ID instead of the name"
+	case errors.Is(err, apig.ErrThrottled), errors.Is(err, apig.ErrConflict):
+		return "repeat it later"
+	case errors.Is(err, apig.ErrServer), errors.Is(err, apig.ErrBadResponse):
+		return "repeat it, or tell support the request ID"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return "give it more time"
+	}
+	return "repeat it once the network is back"
+}
+
+// The sentinels for errors.Is, and what to do about each.
+func ExampleOutcomeOf_sentinels() {
+	gateway, cfg, apiID := newGateway()
+	defer gateway.Close()
+	cfg.Retry.MaxAttempts = 1 // to see each failure at once
+	client := newClient(cfg)
+	ctx := context.Background()
+	request := apig.ActionRequest{APIID: apiID, EnvID: apig.EnvRelease}
+
+	_, err := client.Publish(ctx, apig.ActionRequest{})
+	fmt.Println("no IDs:", advice(err))
+	_, err = client.Offline(ctx, request)
+	fmt.Println("not published:", advice(err))
+	gateway.AddAPIIn(gateway.AddGroup("shop"), "orders")
+	_, err = client.APIByName(ctx, "orders")
+	fmt.Println("two of one name:", advice(err))
+	for _, fault := range []struct {
+		name string
+		apigtest.Fault
+	}{
+		{"400", apigtest.BadRequest()},
+		{"401", apigtest.Unauthorized()},
+		{"403", apigtest.Forbidden()},
+		{"404", apigtest.NotFound()},
+		{"409", apigtest.Conflict()},
+		{"429", apigtest.Throttle("")},
+		{"500", apigtest.SystemError()},
+		{"201 with a page", apigtest.Answer(201, "<html>")},
+		{"connection lost", apigtest.CloseBefore()},
+	} {
+		gateway.Inject(fault.On(apigtest.OpAction))
+		_, err := client.Publish(ctx, request)
+		fmt.Println(fault.name+":", advice(err))
+	}
+	unreadable(gateway)
+	_, err = client.Publish(ctx, request)
+	fmt.Println("answer lost, history refused:", advice(err))
+	// Output:
+	// no IDs: mend the request
+	// not published: it was not published
+	// two of one name: use the ID instead of the name
+	// 400: mend the request
+	// 401: renew the credentials
+	// 403: ask for the right to do this
+	// 404: look at the ID
+	// 409: repeat it later
+	// 429: repeat it later
+	// 500: repeat it, or tell support the request ID
+	// 201 with a page: repeat it, or tell support the request ID
+	// connection lost: repeat it once the network is back
+	// answer lost, history refused: look before you repeat it
+}
+
 // The status, the code and the request ID are what support asks for. Match on
 // codes, never on texts.
 func ExampleAPIGError() {
@@ -365,6 +517,33 @@ func ExampleAPIGError() {
 	// 404 APIG.3002 true
 	// true 1
 	// true
+}
+
+// There was no answer: nothing could be sent, or it was settled that what was sent
+// had not been applied.
+func ExampleCallError() {
+	gateway, cfg, apiID := newGateway()
+	gateway.Close() // nobody listens there any more
+
+	_, err := newClient(cfg).Publish(context.Background(), apig.ActionRequest{APIID: apiID, EnvID: apig.EnvRelease})
+	var failed *apig.CallError
+	if errors.As(err, &failed) {
+		fmt.Println(failed.Op, failed.Attempts, apig.OutcomeOf(err))
+	}
+	// Output: Publish 4 not applied
+}
+
+// The context bounds a call, waits and settling included.
+func ExampleCallError_deadline() {
+	gateway, cfg, apiID := newGateway()
+	defer gateway.Close()
+	gateway.Inject(apigtest.Throttle("3").Always())
+
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, err := newClient(cfg).Publish(ctx, apig.ActionRequest{APIID: apiID, EnvID: apig.EnvRelease})
+	fmt.Println(errors.Is(err, context.DeadlineExceeded), errors.Is(err, apig.ErrThrottled), apig.OutcomeOf(err))
+	// Output: true true not applied
 }
 
 // Thousands of APIs take a few requests. What fails does so API by API.
@@ -409,6 +588,22 @@ func ExampleClient_PublishBatch_group() {
 	// checkout 1.4.2
 }
 
+func ExampleClient_OfflineBatch() {
+	gateway, cfg, apiID := newGateway()
+	defer gateway.Close()
+	client := newClient(cfg)
+	publish(client, apiID)
+
+	result, err := client.OfflineBatch(context.Background(), apig.BatchRequest{APIIDs: []string{apiID}, EnvID: apig.EnvRelease})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("offline:", len(result.Items))
+	// Output:
+	// published orders
+	// offline: 1
+}
+
 // The error of a batch says which APIs are in doubt.
 func ExampleBatchError() {
 	gateway, cfg, apiID := newGateway()
@@ -446,6 +641,28 @@ func ExampleClient_Settle() {
 	// Output:
 	// unknown
 	// applied 1.4.2 true
+}
+
+// Of a batch it settles every item of unknown outcome.
+func ExampleClient_Settle_batch() {
+	gateway, cfg, apiID := newGateway()
+	defer gateway.Close()
+	client := newClient(cfg)
+	gateway.Inject(
+		apigtest.ApplyThenClose().On(apigtest.OpBatch),
+		apigtest.Forbidden().On(apigtest.OpHistory).Always(),
+	)
+
+	ctx := context.Background()
+	_, err := client.PublishBatch(ctx, apig.BatchRequest{APIIDs: []string{apiID, gateway.AddAPI("users")}, EnvID: apig.EnvRelease})
+	fmt.Println(apig.OutcomeOf(err))
+
+	gateway.ClearFaults()
+	_, err = client.Settle(ctx, err)
+	fmt.Println(apig.OutcomeOf(err))
+	// Output:
+	// unknown
+	// applied
 }
 
 // An unknown outcome can be handed to another process, as JSON.
@@ -562,6 +779,44 @@ func ExampleClient_Published() {
 	// in effect
 }
 
+// What a version was when it was published, and what is served now.
+func ExampleClient_VersionDefinition() {
+	gateway, cfg, apiID := newGateway()
+	defer gateway.Close()
+	client := newClient(cfg)
+	ctx := context.Background()
+	rec, err := client.Publish(ctx, apig.ActionRequest{APIID: apiID, EnvID: apig.EnvRelease})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	definition, err := client.VersionDefinition(ctx, rec.VersionID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(definition.Name, definition.Method, definition.Path)
+	// Output: orders GET /orders
+}
+
+func ExampleClient_RuntimeDefinition() {
+	gateway, cfg, apiID := newGateway()
+	defer gateway.Close()
+	client := newClient(cfg)
+
+	_, err := client.RuntimeDefinition(context.Background(), apiID, apig.EnvRelease)
+	fmt.Println(errors.Is(err, apig.ErrNotPublished))
+	publish(client, apiID)
+	definition, err := client.RuntimeDefinition(context.Background(), apiID, apig.EnvRelease)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(definition.Name)
+	// Output:
+	// true
+	// published orders
+	// orders
+}
+
 // The pages of the service are read as the loop needs them.
 func ExampleClient_APIs() {
 	gateway, cfg, apiID := newGateway()
@@ -597,6 +852,22 @@ func ExampleClient_APIByName() {
 	// Output:
 	// true
 	// apig: APIByName: none is named "users"
+}
+
+func ExampleClient_Environments() {
+	gateway, cfg, _ := newGateway()
+	defer gateway.Close()
+	gateway.AddEnvironment("staging")
+
+	for env, err := range newClient(cfg).Environments(context.Background(), apig.EnvironmentQuery{}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(env.Name)
+	}
+	// Unordered output:
+	// RELEASE
+	// staging
 }
 
 func ExampleClient_EnvironmentByName() {
