@@ -22,6 +22,6 @@
 //   - Tests: [github.com/apig-go/apig/apigtest] is a gateway that loses answers.
 //   - Limits: settling reads the history, which takes the right apig:apis:get. It
 //     misses what is applied later than [RetryPolicy.SettleWait], and without
-//     [RetryPolicy.TagRemark] takes another process's version of the same remark
-//     for the lost one. The README has all of them.
+//     [RetryPolicy.TagRemark] can take another process's version of the same remark
+//     for the lost one. The README has all the limits.
 package apig
