@@ -10,15 +10,23 @@ import (
 // A document is a Markdown file, as far as is needed to check it.
 type document struct {
 	blocks  []block
+	spans   []span
 	links   []link
 	anchors map[string]bool // of its headings, and those set by HTML
 }
 
-// A block is a fenced block of Go source.
+// A block is a fenced block of Go source or of shell commands.
 type block struct {
-	line   int    // of the first line in it
-	marker string // the HTML comment in the line before the fence, without its dashes
-	text   string
+	language string // go or sh
+	line     int    // of the first line in it
+	marker   string // the HTML comment in the line before the fence, without its dashes
+	text     string
+}
+
+// A span is code within a line.
+type span struct {
+	line int
+	text string
 }
 
 // A link leads to another file or to a place in one.
@@ -61,8 +69,8 @@ func parse(text string) document {
 		}
 		if open := fence.FindStringSubmatch(line); open != nil {
 			indent, end = open[1], open[2]
-			if open[3] == "go" {
-				inside = &block{line: number + 1, marker: marker}
+			if language := open[3]; language == "go" || language == "sh" {
+				inside = &block{language: language, line: number + 1, marker: marker}
 			}
 			marker = ""
 			continue
@@ -81,6 +89,9 @@ func parse(text string) document {
 func (doc *document) prose(number int, line string) {
 	if h := heading.FindStringSubmatch(line); h != nil {
 		doc.addAnchor(slug(h[1]))
+	}
+	for _, s := range code.FindAllString(line, -1) {
+		doc.spans = append(doc.spans, span{number, strings.Trim(s, "`")})
 	}
 	bare := code.ReplaceAllString(line, "")
 	for _, a := range anchorOf.FindAllStringSubmatch(bare, -1) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"go/ast"
+	"go/format"
 	"go/parser"
 	"go/token"
 	"os"
@@ -14,11 +15,17 @@ import (
 	"strings"
 )
 
+const (
+	programFile = "main.go"
+	testFile    = "block_test.go"
+)
+
 // clause is the package clause that begins a block which is a whole file.
 var clause = regexp.MustCompile(`(?m)^package\s+(\w+)`)
 
-// compile makes the blocks of the document at path, which is absolute, packages of a module of their own,
-// which uses the checkout, and gives them to go vet. It returns how many there are.
+// compile makes the blocks of Go in the document at path, which is absolute, packages of a
+// module of their own, which uses the checkout, and gives them to go vet, and those
+// that are tests to go test. It returns how many there are.
 func compile(ctx context.Context, path, checkout string, doc document) (int, error) {
 	module, err := os.MkdirTemp("", "readme")
 	if err != nil {
@@ -30,7 +37,11 @@ func compile(ctx context.Context, path, checkout string, doc document) (int, err
 	}
 
 	count := 0
+	tests := []string{"test", "-mod=mod", "-vet=off"}
 	for _, b := range doc.blocks {
+		if b.language != "go" {
+			continue
+		}
 		text, name, err := b.program(path)
 		if err != nil {
 			return 0, fmt.Errorf("%s:%d: %w", path, b.line, err)
@@ -38,26 +49,39 @@ func compile(ctx context.Context, path, checkout string, doc document) (int, err
 		if text == "" {
 			continue
 		}
-		dir := filepath.Join(module, fmt.Sprintf("line%d", b.line))
-		if err := os.Mkdir(dir, 0o755); err != nil {
+		dir := fmt.Sprintf("line%d", b.line)
+		if err := os.Mkdir(filepath.Join(module, dir), 0o755); err != nil {
 			return 0, err
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(module, dir, name), []byte(text), 0o600); err != nil {
 			return 0, err
+		}
+		if name == testFile {
+			tests = append(tests, "./"+dir)
 		}
 		count++
 	}
 	if count == 0 {
 		return 0, nil
 	}
-
-	vet := exec.CommandContext(ctx, "go", "vet", "-mod=mod", "./...")
-	vet.Dir = module
-	vet.Env = append(os.Environ(), "GOWORK=off")
-	if out, err := vet.CombinedOutput(); err != nil {
-		return count, fmt.Errorf("%w\n%s", err, out)
+	if err := tool(ctx, module, "vet", "-mod=mod", "./..."); err != nil {
+		return count, err
+	}
+	if strings.HasPrefix(tests[len(tests)-1], "./") {
+		return count, tool(ctx, module, tests...)
 	}
 	return count, nil
+}
+
+// tool runs the go command in a module. Its error has the output.
+func tool(ctx context.Context, module string, args ...string) error {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = module
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
 }
 
 // requirements gives the module what the checkout requires, and the checkout.
@@ -85,29 +109,43 @@ func requirements(module, checkout string) error {
 }
 
 // program returns the block as a file that compiles, and the file's name; or nothing,
-// if it is a fragment without a marker. Errors of the compiler will name the
-// lines of the document.
+// if its marker gives a reason why not. Errors of the compiler will name the lines of
+// the document.
 func (b block) program(path string) (text, name string, err error) {
 	position := fmt.Sprintf("//line %s:%d\n", path, b.line)
 	if p := clause.FindStringSubmatch(b.text); p != nil {
-		if strings.HasSuffix(p[1], "_test") {
-			return position + b.text, "block_test.go", nil
+		if formatted, err := format.Source([]byte(b.text)); err == nil && string(formatted) != b.text {
+			return "", "", errors.New("gofmt would change it")
 		}
-		return position + b.text, "block.go", nil
+		if strings.HasSuffix(p[1], "_test") {
+			return position + b.text, testFile, nil
+		}
+		return position + b.text, programFile, nil
+	}
+	if b.excused("not compiled: ") {
+		return "", "", nil
 	}
 	f, ok, err := parseMarker(b.marker)
-	if err != nil || !ok {
+	if err != nil {
 		return "", "", err
+	} else if !ok {
+		return "", "", errors.New("a fragment needs a marker: what it compiles with, or why not")
 	}
 	head := "package block\n\n" + f.imports()
 	if _, err := parser.ParseFile(token.NewFileSet(), "", "package block\n"+b.text, 0); err == nil { // declarations
-		return head + position + b.text, "block.go", nil
+		return head + position + b.text, programFile, nil
 	}
 	body := position + b.text + uses(b.text)
 	if f.returns != "" {
 		body += "panic(\"the end is not reached\")\n"
 	}
-	return head + "func _(" + f.given + ") (" + f.returns + ") {\n" + body + "}\n", "block.go", nil
+	return head + "func _(" + f.given + ") (" + f.returns + ") {\n" + body + "}\n", programFile, nil
+}
+
+// excused reports whether the marker is this word and a reason.
+func (b block) excused(word string) bool {
+	reason, ok := strings.CutPrefix(b.marker, word)
+	return ok && strings.TrimSpace(reason) != ""
 }
 
 // uses makes statements that use the variables which the text, a list of statements,

@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -19,6 +23,8 @@ func write(t *testing.T, files map[string]string) string {
 		"go.mod":       "module example.com/greet\n\ngo 1.25.0\n",
 		"greet.go":     "package greet\n\n// Hello greets.\nfunc Hello(name string) string { return \"Hello, \" + name }\n",
 		"docs/more.md": "# More\n\n## The end\n",
+		"say_test.go":  "package greet\n\nimport \"testing\"\n\nfunc TestGreeting(t *testing.T) {}\n\nfunc TestNothing(t *testing.T) {}\n",
+		".ci/run":      "step vet go vet ./...\n",
 	}
 	for name, text := range files {
 		all[name] = strings.ReplaceAll(text, "~~~", "```")
@@ -88,21 +94,49 @@ again, _ := text, 1
 var greeting = greet.Hello("you")
 ~~~
 
-A fragment without a marker may be anything:
-
+<!-- not compiled: it is a sketch -->
 ~~~go
 rec, err := …
 ~~~
 
+It is tested by ~TestGreeting~, with ~go test -run 'TestGreet\|TestNothing' .~:
+
 ~~~sh
 # not a heading [x](none.md)
+go vet ./... # a step
+~~~
+
+<!-- not run: nobody has published it -->
+~~~sh
+go get example.com/greet
+~~~
+
+<!-- run -->
+~~~sh
+go mod init example.com/you
+go mod edit -require example.com/greet@v0.0.0 -replace example.com/greet=../apig
+sleep 1000 &
+~~~
+
+<!-- run on -->
+~~~sh
+test "$(go run . 2>&1)" = "Hello, you"
+~~~
+
+<!-- run in the checkout -->
+~~~sh
+test -e greet.go
 ~~~
 `
 
 func TestWhatIsRight(t *testing.T) {
-	out, err := check(t, strings.ReplaceAll(strings.ReplaceAll(good, "~words~", "`words`"), "~[x](none.md)~", "`[x](none.md)`"))
+	text := good
+	for _, span := range []string{"words", "[x](none.md)", "TestGreeting", `go test -run 'TestGreet\|TestNothing' .`} {
+		text = strings.ReplaceAll(text, "~"+span+"~", "`"+span+"`")
+	}
+	out, err := check(t, text)
 	require.NoError(t, err)
-	assert.Contains(t, out, "README.md: 8 links, 5 blocks of Go, 4 of them compiled\n")
+	assert.Contains(t, out, "README.md: 8 links, 4 blocks compiled, 3 run\n")
 }
 
 func TestWhatIsWrong(t *testing.T) {
@@ -113,6 +147,20 @@ func TestWhatIsWrong(t *testing.T) {
 		"statements that do not compile":  {"<!-- compile -->\n~~~go\nx := 1\nx.y()\n~~~\n", "README.md:4: x.y undefined"},
 		"an import that is not used":      {"<!-- compile with fmt -->\n~~~go\nvar x = 1\n~~~\n", `"fmt" imported and not used`},
 		"a marker with a slip":            {"<!-- compile witth fmt -->\n~~~go\nvar x = 1\n~~~\n", `README.md:3: "witth" is no part of a marker`},
+		"a fragment without a marker":     {"~~~go\nx := 1\n~~~\n", "README.md:2: a fragment needs a marker"},
+		"no reason":                       {"<!-- not compiled: -->\n~~~go\nx := 1\n~~~\n", "README.md:3: a fragment needs a marker"},
+		"what gofmt would change":         {"~~~go\npackage main\n\nfunc main( ) {}\n~~~\n", "README.md:2: gofmt would change it"},
+		"a test that fails":               {"~~~go\npackage greet_test\n\nimport \"testing\"\n\nfunc TestX(t *testing.T) { t.Error(\"seen\") }\n~~~\n", "seen"},
+		"a command that is no step":       {"~~~sh\ngo vet ./... # a step\ngo build ./...\n~~~\n", `README.md:2: "go build ./..." is no step of .ci/run`},
+		"no reason not to run":            {"<!-- not run: -->\n~~~sh\ngo build ./...\n~~~\n", "is no step of .ci/run"},
+		"a command that fails":            {"<!-- run -->\n~~~sh\necho seen\nfalse\ntrue\n~~~\n", "README.md:3: exit status 1\nseen"},
+		"a pipe that fails":               {"<!-- run -->\n~~~sh\nfalse | true\n~~~\n", "README.md:3: exit status 1"},
+		"a folder that is not empty":      {"<!-- run -->\n~~~sh\ntouch x\n~~~\n<!-- run -->\n~~~sh\ntest -e x\n~~~\n", "README.md:7: exit status 1"},
+		"no folder before":                {"<!-- run on -->\n~~~sh\ntrue\n~~~\n", "README.md:3: no block before this one"},
+		"no such test":                    {"`TestNone`\n", "README.md:1: there is no test TestNone"},
+		"a part of the name of a test":    {"`TestGreet`\n", "there is no test TestGreet"},
+		"no such test to run":             {"`go test -run 'TestGreet\\|TestNone' .`\n", "there is no test TestNone"},
+		"no such test in a module":        {"`go -C x test -run TestNone .`\n", "there is no test TestNone"},
 		"no such file":                    {"\n[x](docs/none.md)\n", "README.md:2: there is no file for docs/none.md"},
 		"no such picture":                 {"![x](none.png)\n", "there is no file for none.png"},
 		"no such file, defined":           {"[x]: none.md\n", "there is no file for none.md"},
@@ -130,10 +178,27 @@ func TestWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestCommandsThatHang(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- block{text: "sleep 1000 &\necho $! >pid\nwait\n"}.run(ctx, dir) }()
+	var pid int
+	require.Eventually(t, func() bool {
+		text, _ := os.ReadFile(filepath.Join(dir, "pid"))
+		n, err := fmt.Sscan(string(text), &pid)
+		return n == 1 && err == nil
+	}, time.Minute, 10*time.Millisecond)
+	cancel()
+	assert.Error(t, <-done)
+	assert.Eventually(t, func() bool { return syscall.Kill(pid, 0) != nil }, time.Minute, 10*time.Millisecond, "it has left a process behind")
+}
+
 func TestMarkersAreForTheNextLine(t *testing.T) {
-	out, err := check(t, "<!-- compile -->\n\n~~~go\nx.y()\n~~~\n<!-- compile -->\n~~~sh\nls\n~~~\n~~~go\nx.y()\n~~~\n")
-	require.NoError(t, err)
-	assert.Contains(t, out, "2 blocks of Go, 0 of them compiled")
+	_, err := check(t, "<!-- not compiled: a sketch -->\n\n~~~go\nx.y()\n~~~\n")
+	assert.ErrorContains(t, err, "README.md:4: a fragment needs a marker")
+	_, err = check(t, "<!-- not compiled: a sketch -->\n~~~sh\ngo vet ./...\n~~~\n~~~go\nx.y()\n~~~\n")
+	assert.ErrorContains(t, err, "README.md:6: a fragment needs a marker")
 }
 
 func TestCommentsHoldNoLinks(t *testing.T) {
