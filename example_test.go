@@ -533,13 +533,14 @@ func ExampleCallError() {
 	// Output: Publish 4 not applied
 }
 
-// The context bounds a call, waits and settling included.
+// The context bounds a call. What would wait beyond its end does not wait at all.
 func ExampleCallError_deadline() {
 	gateway, cfg, apiID := newGateway()
 	defer gateway.Close()
-	gateway.Inject(apigtest.Throttle("3").Always())
+	cfg.Retry.MaxWait = 2 * time.Hour
+	gateway.Inject(apigtest.Throttle("3600")) // come again in an hour
 
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	_, err := newClient(cfg).Publish(ctx, apig.ActionRequest{APIID: apiID, EnvID: apig.EnvRelease})
 	fmt.Println(errors.Is(err, context.DeadlineExceeded), errors.Is(err, apig.ErrThrottled), apig.OutcomeOf(err))
