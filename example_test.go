@@ -184,6 +184,51 @@ func ExampleTokenAuth() {
 	// Output: published orders
 }
 
+// How the tokens are fetched is set as in Config, by itself.
+func ExampleIAM() {
+	gateway, _, _ := newGateway()
+	defer gateway.Close()
+	gateway.AddUser(apigtest.User{Name: "ci", Password: "correct horse", DomainName: "shop"})
+
+	iam := &apig.IAM{
+		Endpoint:       gateway.URL(),
+		Username:       "ci",
+		Password:       "a wrong one",
+		DomainName:     "shop",
+		ProjectName:    "cn-north-4",
+		AttemptTimeout: 10 * time.Second,
+	}
+	_, err := iam.Token(context.Background())
+	fmt.Println(errors.Is(err, apig.ErrUnauthorized))
+	fmt.Println(iam) // does not show the password
+	// Output:
+	// true
+	// apig.IAM(user ci)
+}
+
+// leases has tokens of an hour, as a vault gives them out.
+type leases struct{ gateway *apigtest.Gateway }
+
+func (l leases) Token(context.Context) (apig.Token, error) {
+	fmt.Println("asked for a token")
+	return apig.Token{Value: apig.Secret(l.gateway.Token()), Expiry: time.Now().Add(time.Hour)}, nil
+}
+
+// A source of one's own is asked when there is no token, and again before it ends.
+func ExampleTokenSource() {
+	gateway, cfg, apiID := newGateway()
+	defer gateway.Close()
+
+	cfg.Auth = apig.TokenAuth(leases{gateway})
+	client := newClient(cfg)
+	publish(client, apiID)
+	publish(client, apiID)
+	// Output:
+	// asked for a token
+	// published orders
+	// published orders
+}
+
 // Tokens of an agency, with which another account has delegated some of its rights.
 func ExampleAgency() {
 	gateway, cfg, apiID := newGateway()
