@@ -87,7 +87,7 @@ func bothProtocols(t *testing.T, test func(t *testing.T, s *site), changes ...fu
 // made is what the gateway has applied, in order.
 func made(g *apigtest.Gateway) (ops []string) {
 	for _, a := range g.Journal() {
-		ops = append(ops, a.Op)
+		ops = append(ops, string(a.Action))
 	}
 	return ops
 }
@@ -164,7 +164,7 @@ func TestContextEndsBeforeSending(t *testing.T) {
 				_, _ = s.Offline(ctx, ActionRequest{APIID: "the-one-connection", EnvID: EnvRelease})
 			}()
 			t.Cleanup(func() { cancel(); <-held; assert.Empty(t, s.Journal()) })
-			eventually(t, "the connection is taken", func() bool { return s.Faults() == 1 })
+			eventually(t, "the connection is taken", func() bool { return s.Struck() == 1 })
 			stuck <- struct{}{}
 			return s.Client
 		},

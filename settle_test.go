@@ -61,7 +61,7 @@ func (s *site) effective() string {
 func (s *site) changes() []string {
 	var words []string
 	for _, a := range s.Journal() {
-		words = append(words, a.Op)
+		words = append(words, string(a.Action))
 	}
 	return words
 }

@@ -91,5 +91,5 @@ func TestExpireToken(t *testing.T) {
 	f.Inject(apigtest.ExpireToken())
 	f.withToken("unknown").refused(401, "APIG.1002", "Incorrect token")
 	f.withToken("unknown").refused(401, "APIG.1002", "Incorrect token")
-	require.Equal(t, 2, f.Faults())
+	require.Equal(t, 2, f.Struck())
 }

@@ -90,7 +90,7 @@ func TestTenVersionsAreKept(t *testing.T) {
 	require.Len(t, journal, 13, "the journal forgets nothing")
 	for n, a := range journal {
 		assert.Equal(t, n+1, a.Seq)
-		assert.Equal(t, "online", a.Op)
+		assert.Equal(t, apigtest.ActionOnline, a.Action)
 		assert.Equal(t, fmt.Sprint(n), a.Remark)
 		assert.Equal(t, f.api, a.APIID)
 		assert.Equal(t, release, a.EnvID)
@@ -108,7 +108,7 @@ func TestChangesBySomebodyElse(t *testing.T) {
 	require.NoError(t, f.Offline(f.api, release))
 	journal := f.Journal()
 	require.Len(t, journal, 2)
-	assert.Equal(t, []string{"online", "offline"}, []string{journal[0].Op, journal[1].Op})
+	assert.Equal(t, []apigtest.Action{apigtest.ActionOnline, apigtest.ActionOffline}, []apigtest.Action{journal[0].Action, journal[1].Action})
 	assert.Equal(t, v.ID, journal[1].VersionID)
 	assert.Nil(t, journal[0].Request)
 	assert.Nil(t, journal[1].Request)
@@ -252,7 +252,7 @@ func TestBatch(t *testing.T) {
 	journal := f.Journal()
 	require.Len(t, journal, 4)
 	assert.Same(t, journal[0].Request, journal[1].Request)
-	assert.Equal(t, "offline", journal[3].Op)
+	assert.Equal(t, apigtest.ActionOffline, journal[3].Action)
 }
 
 func TestBatchOfAGroup(t *testing.T) {

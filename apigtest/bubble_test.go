@@ -104,7 +104,7 @@ func TestCloseInABubble(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		assert.Equal(t, 5, f.Faults())
+		assert.Equal(t, 5, f.Struck())
 		f.Close()
 		assert.Len(t, f.Journal(), 2, "brought forward")
 		wg.Wait()
@@ -220,7 +220,7 @@ func TestOnlyTheTransportReachesAGatewayWithoutNetwork(t *testing.T) {
 	_, err := http.Get(f.URL())
 	assert.Error(t, err)
 	assert.Equal(t, 201, f.publish("").status)
-	assert.Regexp(t, `^127\.0\.0\.1:\d+$`, f.Requests()[0].Conn)
+	assert.Regexp(t, `^127\.0\.0\.1:\d+$`, f.Requests()[0].RemoteAddr)
 
 	other := start(t, apigtest.WithoutNetwork(), apigtest.WithTLS(), apigtest.WithAddr("localhost:8443"))
 	assert.Equal(t, "https://localhost:8443", other.URL())
@@ -245,7 +245,7 @@ func TestConnectionsWithoutNetwork(t *testing.T) {
 		wg.Wait()
 		seen := map[string]bool{}
 		for _, r := range f.Requests() {
-			seen[r.Conn] = true
+			seen[r.RemoteAddr] = true
 		}
 		assert.Len(t, seen, 10)
 		assert.Equal(t, 10, f.Accepted())

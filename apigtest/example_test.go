@@ -39,7 +39,7 @@ func ExampleGateway_InjectFunc() {
 		apigtest.Cut(0).On(apigtest.OpHistory),
 	))
 	// ... run a load ...
-	fmt.Println(len(g.Requests()), g.Faults())
+	fmt.Println(len(g.Requests()), g.Struck())
 	// Output: 0 0
 }
 
@@ -83,7 +83,7 @@ func ExampleGateway_Journal() {
 		fmt.Println(err)
 	}
 	for _, change := range g.Journal() {
-		fmt.Println(change.Op, change.Remark, "by a request:", change.Request != nil)
+		fmt.Println(change.Action, change.Remark, "by a request:", change.Request != nil)
 	}
 	// Output:
 	// online 1.4.2 by a request: true

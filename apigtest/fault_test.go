@@ -84,7 +84,7 @@ func TestAnswerFault(t *testing.T) {
 		assert.NotEmpty(t, res.header.Get("X-Request-Id"))
 	}
 	assert.Empty(t, f.Journal())
-	assert.Equal(t, 6, f.Faults())
+	assert.Equal(t, 6, f.Struck())
 	assert.Len(t, f.Requests(), 6)
 	assert.Equal(t, 1, f.Accepted(), "the connection is not harmed")
 	assert.Equal(t, 201, f.publish("").status)
@@ -289,7 +289,7 @@ func TestHangEndsWithTheClient(t *testing.T) {
 			_, err := f.send(r)
 			failed <- err
 		}()
-		eventually(t, "hanging", func() bool { return f.Faults() == 1 })
+		eventually(t, "hanging", func() bool { return f.Struck() == 1 })
 		cancel()
 		assert.ErrorIs(t, <-failed, context.Canceled)
 		if !f.http2() {
@@ -313,7 +313,7 @@ func TestHangEndsAtClose(t *testing.T) {
 				failed <- err
 			}()
 		}
-		eventually(t, "hanging", func() bool { return f.Faults() == 4 && len(f.Journal()) == 1 })
+		eventually(t, "hanging", func() bool { return f.Struck() == 4 && len(f.Journal()) == 1 })
 		f.Close()
 		for range 4 {
 			assert.Error(t, <-failed)
@@ -349,7 +349,7 @@ func TestSlowDoesNotNoticeThatTheClientLeft(t *testing.T) {
 			_, err := f.send(r)
 			failed <- err
 		}()
-		eventually(t, "waiting", func() bool { return f.Faults() == 1 })
+		eventually(t, "waiting", func() bool { return f.Struck() == 1 })
 		assert.Empty(t, f.Journal())
 		cancel()
 		assert.ErrorIs(t, <-failed, context.Canceled)
@@ -384,10 +384,10 @@ func TestAiming(t *testing.T) {
 		mark().status,
 	}
 	assert.Equal(t, []int{504, 501, 200, 502, 503, 502, 201, 503, 503}, got)
-	assert.Equal(t, 7, f.Faults())
+	assert.Equal(t, 7, f.Struck())
 	f.ClearFaults()
 	assert.Equal(t, 200, mark().status)
-	assert.Equal(t, 7, f.Faults())
+	assert.Equal(t, 7, f.Struck())
 }
 
 func TestFaultsStrikeBeforeAuthentication(t *testing.T) {
@@ -414,7 +414,7 @@ func TestInjectFunc(t *testing.T) {
 	res := f.publish("")
 	assert.Equal(t, res.header.Get("X-Request-Id"), res.body)
 	assert.Equal(t, 201, f.publish("").status)
-	assert.Equal(t, 2, f.Faults())
+	assert.Equal(t, 2, f.Struck())
 
 	var wg sync.WaitGroup
 	for range 4 {
@@ -428,7 +428,7 @@ func TestInjectFunc(t *testing.T) {
 		}()
 	}
 	wg.Wait()
-	assert.Equal(t, 22, f.Faults())
+	assert.Equal(t, 22, f.Struck())
 	f.InjectFunc(nil)
 	assert.Equal(t, 201, f.publish("").status)
 	assert.Equal(t, 42, calls)

@@ -16,7 +16,7 @@ import (
 // memory. Its first instance is embedded: g.AddAPI adds an API to that one. All
 // methods may be called from several goroutines at once.
 type Gateway struct {
-	*Instance
+	*Instance // It is not to be set.
 
 	inMemory bool
 	url      string
@@ -198,8 +198,9 @@ func WithRegion(region string) Option {
 	return func(c *config) { c.region = region }
 }
 
-// WithInstanceIDs sets the ids of the first instance.
-func WithInstanceIDs(projectID, instanceID string) Option {
+// WithIDs sets the ids of the project and of the first instance. An empty one is
+// generated.
+func WithIDs(projectID, instanceID string) Option {
 	return func(c *config) { c.projectID, c.instanceID = projectID, instanceID }
 }
 

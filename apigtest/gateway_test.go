@@ -184,7 +184,7 @@ func TestRequestsAreRecordedAsReceived(t *testing.T) {
 	assert.JSONEq(t, `{"action":"online","api_id":"`+f.api+`","env_id":"`+release+`","remark":"r"}`, string(first.Body))
 	assert.Equal(t, f.InstanceID(), first.InstanceID)
 	assert.Equal(t, f.api, first.APIID)
-	assert.Regexp(t, `^127\.0\.0\.1:\d+$`, first.Conn)
+	assert.Regexp(t, `^127\.0\.0\.1:\d+$`, first.RemoteAddr)
 
 	assert.Equal(t, apigtest.OpHistory, got[1].Op)
 	assert.Equal(t, "3", got[1].Query.Get("limit"))
@@ -245,7 +245,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 }
 
 func TestInstances(t *testing.T) {
-	f := start(t, apigtest.WithInstanceIDs("p1", "i1"))
+	f := start(t, apigtest.WithIDs("p1", "i1"))
 	assert.Equal(t, "p1", f.ProjectID())
 	assert.Equal(t, "i1", f.InstanceID())
 

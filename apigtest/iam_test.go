@@ -19,7 +19,7 @@ const password = `{"auth":{"identity":{"methods":["password"],"password":{"user"
 	`{"name":"dora","password":"secret","domain":{"name":"acme"}}}},"scope":{"project":{"name":"cn-north-4"}}}}`
 
 func iamFixture(t *testing.T, opts ...apigtest.Option) (*fixture, apigtest.User) {
-	f := start(t, append([]apigtest.Option{apigtest.WithInstanceIDs("p1", "i1")}, opts...)...)
+	f := start(t, append([]apigtest.Option{apigtest.WithIDs("p1", "i1")}, opts...)...)
 	return f, f.AddUser(apigtest.User{Name: "dora", Password: "secret", DomainName: "acme"})
 }
 

@@ -72,9 +72,9 @@ func (g *Gateway) InjectFunc(source func(*Request) *Fault) {
 	g.faults.source = source
 }
 
-// Faults is the number of requests that a fault has struck so far. It counts
+// Struck is the number of requests that a fault has struck so far. It counts
 // from the moment when the fault begins.
-func (g *Gateway) Faults() int {
+func (g *Gateway) Struck() int {
 	g.faults.mu.Lock()
 	defer g.faults.mu.Unlock()
 	return g.faults.struck

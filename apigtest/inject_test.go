@@ -169,7 +169,7 @@ func TestReset(t *testing.T) {
 	assert.Empty(t, f.Requests())
 	assert.Empty(t, f.Journal())
 	assert.Zero(t, f.Received())
-	assert.Zero(t, f.Faults())
+	assert.Zero(t, f.Struck())
 	assert.Empty(t, f.History(f.api, dev))
 	assert.Equal(t, 200, f.withToken("own").status)
 	f.call("GET", "/apis/versions/"+v.ID, "").refused(404, "APIG.3022", v.ID)

@@ -89,7 +89,7 @@ func TestCloseLeavesNothingRunning(t *testing.T) {
 				_, _ = f.send(r) // whatever it comes to
 			}()
 		}
-		eventually(t, "all struck", func() bool { return f.Faults() == 9 && len(f.Requests()) == 12 })
+		eventually(t, "all struck", func() bool { return f.Struck() == 9 && len(f.Requests()) == 12 })
 		f.Close()
 		wg.Wait()
 		assert.Zero(t, f.Connections())

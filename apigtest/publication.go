@@ -60,7 +60,7 @@ func (i *Instance) online(apiID, envID, remark string, by *Request) (*version, e
 	}
 	i.versions[v.id] = v
 	p.current = v
-	v.seq, v.time = i.applied("online", v, remark, by)
+	v.seq, v.time = i.applied(ActionOnline, v, remark, by)
 	p.seq, p.time = v.seq, v.time
 	return v, nil
 }
@@ -78,7 +78,7 @@ func (i *Instance) offline(apiID, envID, remark string, by *Request) (*publicati
 	}
 	v := p.current
 	p.current = nil
-	p.seq, _ = i.applied("offline", v, remark, by)
+	p.seq, _ = i.applied(ActionOffline, v, remark, by)
 	return p, nil
 }
 
@@ -111,7 +111,7 @@ func (i *Instance) switchTo(apiID, versionID string, by *Request) (*version, err
 		return nil, noVersion(versionID)
 	}
 	v.current = v
-	v.publication.seq, v.publication.time = i.applied("switch", v, v.remark, by)
+	v.publication.seq, v.publication.time = i.applied(ActionSwitch, v, v.remark, by)
 	return v, nil
 }
 
@@ -125,7 +125,7 @@ func (i *Instance) offlineVersion(versionID string, by *Request) error {
 		return noVersion(versionID)
 	}
 	v.current = nil
-	v.publication.seq, _ = i.applied("offline-version", v, "", by)
+	v.publication.seq, _ = i.applied(ActionOfflineVersion, v, "", by)
 	return nil
 }
 
@@ -155,11 +155,22 @@ type Version struct {
 	InEffect  bool
 }
 
+// Action is a kind of change.
+type Action string
+
+// The kinds of changes.
+const (
+	ActionOnline         Action = "online"          // an API was published
+	ActionOffline        Action = "offline"         // it was taken offline
+	ActionSwitch         Action = "switch"          // another version of it was put into effect
+	ActionOfflineVersion Action = "offline-version" // the version in effect was taken offline
+)
+
 // Applied is a change that the gateway has made.
 type Applied struct {
 	Seq        int // 1 for the first
 	Time       time.Time
-	Op         string // "online", "offline", "switch" or "offline-version"
+	Action     Action
 	InstanceID string
 	APIID      string
 	EnvID      string
@@ -169,12 +180,12 @@ type Applied struct {
 }
 
 // applied journals a change of v.
-func (i *Instance) applied(op string, v *version, remark string, by *Request) (seq int, at time.Time) {
+func (i *Instance) applied(action Action, v *version, remark string, by *Request) (seq int, at time.Time) {
 	seq, at = len(i.gw.journal)+1, i.gw.clock.now()
 	i.gw.journal = append(i.gw.journal, Applied{
 		Seq:        seq,
 		Time:       at,
-		Op:         op,
+		Action:     action,
 		InstanceID: i.instanceID,
 		APIID:      v.api.id,
 		EnvID:      v.env.id,

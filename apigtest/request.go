@@ -28,7 +28,7 @@ type Request struct {
 
 	InstanceID string // as in the path
 	APIID      string // as in the path, or in the body of an OpAction
-	Conn       string // remote address of the connection
+	RemoteAddr string // of the connection
 
 	scheme   string // of the address that the client used
 	project  string
@@ -53,17 +53,17 @@ func receive(w http.ResponseWriter, r *http.Request) (*Request, error) {
 	}
 	query, queryErr := url.ParseQuery(r.URL.RawQuery)
 	req := &Request{
-		Method:   r.Method,
-		Path:     r.URL.Path,
-		Host:     r.Host,
-		Query:    query,
-		Header:   r.Header,
-		Body:     body,
-		Conn:     r.RemoteAddr,
-		scheme:   "http",
-		queryErr: queryErr,
-		rawSize:  len(r.RequestURI),
-		tooLarge: tooLarge,
+		Method:     r.Method,
+		Path:       r.URL.Path,
+		Host:       r.Host,
+		Query:      query,
+		Header:     r.Header,
+		Body:       body,
+		RemoteAddr: r.RemoteAddr,
+		scheme:     "http",
+		queryErr:   queryErr,
+		rawSize:    len(r.RequestURI),
+		tooLarge:   tooLarge,
 	}
 	if r.TLS != nil {
 		req.scheme = "https"

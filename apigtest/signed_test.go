@@ -110,7 +110,7 @@ func TestSignedRequests(t *testing.T) {
 }
 
 func TestBadSignatureEchoesTheCanonicalRequest(t *testing.T) {
-	f := start(t, apigtest.WithInstanceIDs("p", "i"))
+	f := start(t, apigtest.WithIDs("p", "i"))
 	f.AddKeys("AK", "SK", "")
 	date := time.Now().UTC().Format(sdkDate)
 	r := f.request("GET", "/envs", "")

@@ -130,7 +130,7 @@ func TestSwitch(t *testing.T) {
 	history := f.History(f.api, release)
 	assert.Equal(t, []bool{false, true}, []bool{history[0].InEffect, history[1].InEffect})
 	last := f.Journal()[2]
-	assert.Equal(t, "switch", last.Op)
+	assert.Equal(t, apigtest.ActionSwitch, last.Action)
 	assert.Equal(t, v.ID, last.VersionID)
 	assert.Equal(t, apigtest.OpSwitch, last.Request.Op)
 
@@ -181,7 +181,7 @@ func TestOfflineVersion(t *testing.T) {
 	f.call("DELETE", "/apis/versions/unknown", "").refused(404, "APIG.3022", "unknown")
 
 	last := f.Journal()[2]
-	assert.Equal(t, "offline-version", last.Op)
+	assert.Equal(t, apigtest.ActionOfflineVersion, last.Action)
 	assert.Equal(t, two, last.VersionID)
 }
 

@@ -87,7 +87,7 @@ func (g *servedGateway) showJournal(w http.ResponseWriter, r *http.Request) {
 		if !selects(query.Get("api_id"), a.APIID) || !selects(query.Get("env_id"), a.EnvID) {
 			continue
 		}
-		e := journalEntry{a.Seq, a.Time, a.Op, a.InstanceID, a.APIID, a.EnvID, a.Remark, a.VersionID, ""}
+		e := journalEntry{a.Seq, a.Time, string(a.Action), a.InstanceID, a.APIID, a.EnvID, a.Remark, a.VersionID, ""}
 		if a.Request != nil {
 			e.RequestID = a.Request.ID
 		}
@@ -150,7 +150,7 @@ func sequence(query url.Values) (int, error) {
 func selects(wanted, is string) bool { return wanted == "" || strings.EqualFold(wanted, is) }
 
 func (g *servedGateway) showFaults(w http.ResponseWriter, _ *http.Request) {
-	answerJSON(w, http.StatusOK, map[string]any{"names": apigtest.FaultNames(), "struck": g.Faults()})
+	answerJSON(w, http.StatusOK, map[string]any{"names": apigtest.FaultNames(), "struck": g.Struck()})
 }
 
 // chosenFault is the body of a request for a fault.

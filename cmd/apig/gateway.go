@@ -151,7 +151,7 @@ func (p program) gateway(ctx context.Context, c *command, args []string) int {
 	}
 	<-ctx.Done()
 	if !o.quiet {
-		fmt.Fprintf(p.stderr, "%d requests, %d struck by faults, %d changes\n", len(g.Requests()), g.Faults(), len(g.Journal()))
+		fmt.Fprintf(p.stderr, "%d requests, %d struck by faults, %d changes\n", len(g.Requests()), g.Struck(), len(g.Journal()))
 	}
 	return exitDone
 }

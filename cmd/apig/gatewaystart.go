@@ -37,7 +37,7 @@ func startGateway(o gatewayOptions, stderr io.Writer) (*servedGateway, error) {
 	// It says the address of the listener in what it answers, but has no socket.
 	opts := []apigtest.Option{
 		apigtest.WithoutNetwork(), apigtest.WithAddr(listener.Addr().String()),
-		apigtest.WithSeed(o.seed), apigtest.WithInstanceIDs(o.projectID, o.instanceID), apigtest.WithRegion(o.region),
+		apigtest.WithSeed(o.seed), apigtest.WithIDs(o.projectID, o.instanceID), apigtest.WithRegion(o.region),
 	}
 	if o.tls {
 		opts = append(opts, apigtest.WithTLS())

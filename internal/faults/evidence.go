@@ -21,7 +21,7 @@ func (m *mix) founded(received []apigtest.Request, over *wire) map[int]bool {
 	m.each(received, func(r *apigtest.Request, kind int) {
 		call := callOf(r)
 		if kind >= 0 && kinds[kind].closes {
-			closed[r.Conn] = true
+			closed[r.RemoteAddr] = true
 		}
 		if isChange(r) && (kind >= 0 && kinds[kind].doubt || len(over.broken[call]) > 0) {
 			founded[call] = true
@@ -71,7 +71,7 @@ func (m *mix) trace(of key, received []apigtest.Request, journal []apigtest.Appl
 	from, to := lines[0].at.Add(-3*time.Second), lines[len(lines)-1].at.Add(4*time.Second)
 	for _, a := range journal {
 		if a.APIID == of.apiID && a.Time.After(from) && a.Time.Before(to) {
-			lines = append(lines, line{a.Time, fmt.Sprintf("applied: %s by call %d, version %s", a.Op, keyOf(a).call, a.VersionID)})
+			lines = append(lines, line{a.Time, fmt.Sprintf("applied: %s by call %d, version %s", a.Action, keyOf(a).call, a.VersionID)})
 		}
 	}
 	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })

@@ -61,7 +61,7 @@ func count(reports []report, journal []apigtest.Applied, founded map[int]bool) t
 		}
 	}
 	for _, a := range strays {
-		t.find(keyOf(a), fmt.Sprintf("a change that nobody has reported: %s of API %s, version %s", a.Op, a.APIID, a.VersionID))
+		t.find(keyOf(a), fmt.Sprintf("a change that nobody has reported: %s of API %s, version %s", a.Action, a.APIID, a.VersionID))
 	}
 	return t
 }

@@ -92,7 +92,7 @@ func TestKeystoneauth(t *testing.T) {
 			assert.Equal(t, s.user.ID, said.UserID)
 			s.requireLifecycle(said.Changes)
 			if way.expires {
-				assert.Equal(t, 1, s.Faults())
+				assert.Equal(t, 1, s.Struck())
 			}
 		})
 	}

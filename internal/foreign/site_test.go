@@ -81,7 +81,7 @@ func (s *site) compare(changes []change) {
 	journal := s.Journal()
 	require.Len(s.t, journal, len(changes))
 	for n, made := range journal {
-		got := change{made.Op, made.APIID, made.VersionID}
+		got := change{string(made.Action), made.APIID, made.VersionID}
 		if changes[n].VersionID == "" {
 			got.VersionID = ""
 		}

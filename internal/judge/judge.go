@@ -114,7 +114,7 @@ func inEffectThroughout(r Report, journal []apigtest.Applied) bool {
 		if a.Time.After(r.End) {
 			break
 		}
-		publishes := a.Op == "online" || a.Op == "switch"
+		publishes := a.Action == apigtest.ActionOnline || a.Action == apigtest.ActionSwitch
 		in = publishes && (in || a.Time.Before(r.Start))
 	}
 	return in

@@ -15,8 +15,8 @@ import (
 func at(second int) time.Time { return time.Unix(int64(second), 0) }
 
 // change is one of call n to the API a.
-func change(n int, op string, second int) apigtest.Applied {
-	return apigtest.Applied{Seq: n, APIID: "a", EnvID: "e", Op: op, Time: at(second), VersionID: fmt.Sprint("v", n)}
+func change(n int, action apigtest.Action, second int) apigtest.Applied {
+	return apigtest.Applied{Seq: n, APIID: "a", EnvID: "e", Action: action, Time: at(second), VersionID: fmt.Sprint("v", n)}
 }
 
 func callOf(a apigtest.Applied) int { return a.Seq }
@@ -25,8 +25,8 @@ func callOf(a apigtest.Applied) int { return a.Seq }
 func TestReports(t *testing.T) {
 	publish := func(o apig.Outcome) Report { return Report{Publish: true, Outcome: o} }
 	offline := func(o apig.Outcome) Report { return Report{Outcome: o} }
-	online := func(n, second int) apigtest.Applied { return change(n, "online", second) }
-	took := func(n, second int) apigtest.Applied { return change(n, "offline", second) }
+	online := func(n, second int) apigtest.Applied { return change(n, apigtest.ActionOnline, second) }
+	took := func(n, second int) apigtest.Applied { return change(n, apigtest.ActionOffline, second) }
 	type journal = []apigtest.Applied
 	right := Verdict{}
 	wrong := Verdict{Wrong: true}
@@ -53,13 +53,13 @@ func TestReports(t *testing.T) {
 		"not taken offline, but it was later":              {offline(apig.NotApplied), "", journal{online(2, 5), took(1, 30)}, wrong},
 		"taken offline, never published":                   {offline(apig.Applied), "", nil, right},
 		"taken offline, but in effect":                     {offline(apig.Applied), "", journal{online(2, 5)}, wrong},
-		"taken offline, but switched to":                   {offline(apig.Applied), "", journal{online(2, 5), change(3, "switch", 12)}, wrong},
+		"taken offline, but switched to":                   {offline(apig.Applied), "", journal{online(2, 5), change(3, apigtest.ActionSwitch, 12)}, wrong},
 		"taken offline, and published later in the call":   {offline(apig.Applied), "", journal{online(2, 15)}, right},
 		"taken offline, and published afterwards":          {offline(apig.Applied), "", journal{online(2, 25)}, right},
 		"taken offline by another call before":             {offline(apig.Applied), "", journal{online(2, 4), took(3, 6)}, right},
 		"taken offline by another call meanwhile":          {offline(apig.Applied), "", journal{online(2, 5), took(3, 12), online(4, 14)}, right},
 		"taken offline by another call afterwards":         {offline(apig.Applied), "", journal{online(2, 5), took(3, 25)}, wrong},
-		"taken offline, one version, by a call before":     {offline(apig.Applied), "", journal{online(2, 4), change(3, "offline-version", 6)}, right},
+		"taken offline, one version, by a call before":     {offline(apig.Applied), "", journal{online(2, 4), change(3, apigtest.ActionOfflineVersion, 6)}, right},
 		"the record is another API's, though it went well": {Report{Outcome: apig.Applied, Misfit: true}, "", journal{online(2, 5), took(1, 15)}, wrong},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -67,8 +67,8 @@ func TestReports(t *testing.T) {
 			r.APIID, r.EnvID, r.VersionID, r.Start, r.End = "a", "e", test.version, at(10), at(20)
 			// What happens to others must not matter.
 			elsewhere := journal{
-				{APIID: "b", EnvID: "e", Op: "online", Time: at(1)},
-				{APIID: "a", EnvID: "f", Op: "online", Time: at(1)},
+				{APIID: "b", EnvID: "e", Action: apigtest.ActionOnline, Time: at(1)},
+				{APIID: "a", EnvID: "f", Action: apigtest.ActionOnline, Time: at(1)},
 			}
 			verdicts, _ := All(map[int]Report{1: r}, append(elsewhere, test.journal...), callOf)
 			got := verdicts[1]
@@ -80,7 +80,7 @@ func TestReports(t *testing.T) {
 }
 
 func TestStrays(t *testing.T) {
-	journal := []apigtest.Applied{change(1, "online", 1), change(2, "online", 2)}
+	journal := []apigtest.Applied{change(1, apigtest.ActionOnline, 1), change(2, apigtest.ActionOnline, 2)}
 	r := Report{Publish: true, APIID: "a", EnvID: "e", Outcome: apig.Applied, VersionID: "v1"}
 	verdicts, strays := All(map[int]Report{1: r}, journal, callOf)
 	assert.Equal(t, map[int]Verdict{1: {Applied: 1}}, verdicts)

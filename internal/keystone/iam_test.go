@@ -103,7 +103,7 @@ type stage struct {
 
 func (s *server) stage(t *testing.T, source apig.TokenSource) *stage {
 	t.Helper()
-	g := apigtest.NewGateway(apigtest.WithInstanceIDs(s.projectID, "e6a5871bfb5b47d19c5874790f639ef8"))
+	g := apigtest.NewGateway(apigtest.WithIDs(s.projectID, "e6a5871bfb5b47d19c5874790f639ef8"))
 	t.Cleanup(g.Close)
 	g.ValidateTokens(s.accepts)
 	c, err := apig.New(apig.Config{
@@ -276,7 +276,7 @@ func TestIAM(t *testing.T) {
 	})
 
 	t.Run("publishes by what the environment says", func(t *testing.T) {
-		g := apigtest.NewGateway(apigtest.WithInstanceIDs(s.projectID, ""))
+		g := apigtest.NewGateway(apigtest.WithIDs(s.projectID, ""))
 		t.Cleanup(g.Close)
 		g.ValidateTokens(s.accepts)
 		for name, value := range map[string]string{

@@ -71,7 +71,7 @@ func TestOutcome(t *testing.T) {
 					}
 					b.finish(answers, test.received, err)
 					test.is(t, rec, err)
-					assert.Equal(t, 1, b.gateway.Faults())
+					assert.Equal(t, 1, b.gateway.Struck())
 				})
 			})
 		}

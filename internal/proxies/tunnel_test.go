@@ -84,7 +84,7 @@ func TestEnvironmentProxy(t *testing.T) {
 	journal := o.gateway.Journal()
 	require.Len(t, journal, 2)
 	assert.Equal(t, journal[0].VersionID, got.Published.VersionID)
-	assert.Equal(t, "offline", journal[1].Op)
+	assert.Equal(t, apigtest.ActionOffline, journal[1].Action)
 	assert.Equal(t, req.APIID, got.Offline.APIID)
 	assert.Equal(t, []string{"200"}, o.tunnels(), "one tunnel for all requests")
 	o.leaksNothing()
@@ -121,7 +121,7 @@ func TestTunnel(t *testing.T) {
 
 				o.finish(test.posts, err)
 				test.is(t, rec, err)
-				assert.Equal(t, 1, o.gateway.Faults())
+				assert.Equal(t, 1, o.gateway.Struck())
 			})
 		})
 	}
@@ -160,7 +160,7 @@ func TestProxyDies(t *testing.T) {
 				var rec *apig.PublishRecord
 				var err error
 				meanwhile(func() { rec, err = o.run(c, client, ctx, req) }, func() {
-					await(t, "the request", func() bool { return o.gateway.Faults() > 0 })
+					await(t, "the request", func() bool { return o.gateway.Struck() > 0 })
 					o.kill()
 					if test.back {
 						require.True(t, o.open(), "squid comes back")

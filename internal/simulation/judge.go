@@ -126,10 +126,10 @@ func (j *judgment) readJournal() {
 		e.Time = e.Time.Add(-j.world.clock)
 		p := place{a.APIID, a.EnvID}
 		e.before = current[p]
-		if a.Op == "online" || a.Op == "switch" {
+		if a.Action == apigtest.ActionOnline || a.Action == apigtest.ActionSwitch {
 			e.after = a.VersionID
 		}
-		if a.Op == "online" {
+		if a.Action == apigtest.ActionOnline {
 			j.owner[a.VersionID] = e
 		}
 		current[p] = e.after
@@ -160,7 +160,7 @@ func (j *judgment) judgeReport(r *running, report report) {
 	}
 	made := 0
 	for i, e := range own {
-		if e.Op == "online" {
+		if e.Action == apigtest.ActionOnline {
 			made++
 		}
 		if i > 0 && e.changed() && j.interrupted(at, own[i-1], e) {
@@ -283,10 +283,10 @@ func (j *judgment) excuse(r *running, report report, at place) string {
 			continue
 		}
 		switch {
-		case r.op.publishes() && !tagged && e.Op == "online" && e.Time.After(doubt.Add(-3*time.Second-behind)) &&
+		case r.op.publishes() && !tagged && e.Action == apigtest.ActionOnline && e.Time.After(doubt.Add(-3*time.Second-behind)) &&
 			strings.TrimSpace(e.Remark) == strings.TrimSpace(r.remark):
 			return "another process publishes with the same remark"
-		case !r.op.publishes() && e.Op == "switch" && e.Time.After(doubt):
+		case !r.op.publishes() && e.Action == apigtest.ActionSwitch && e.Time.After(doubt):
 			return "somebody else switches to an earlier version"
 		}
 	}
@@ -315,7 +315,7 @@ func (j *judgment) claimed(r *running, at place) bool {
 // one as its own, and so has left this one to be taken for somebody else's.
 func (j *judgment) orphan(e entry) bool {
 	report := j.world.calls[e.call].about(e.APIID)
-	return e.Op == "online" && report != nil && report.record != nil && !strings.EqualFold(report.record.VersionID, e.VersionID)
+	return e.Action == apigtest.ActionOnline && report != nil && report.record != nil && !strings.EqualFold(report.record.VersionID, e.VersionID)
 }
 
 // doubtSince is when the first request of a call began that left the outcome of
@@ -360,7 +360,7 @@ func (j *judgment) undecidable(r *running, report report, at place) bool {
 	}
 	kept := state{}
 	for _, e := range j.journal[at] {
-		if e.Op == "online" && !e.Time.After(report.first) {
+		if e.Action == apigtest.ActionOnline && !e.Time.After(report.first) {
 			_, kept = kept.next(step{what: "online", version: e.VersionID})
 		}
 	}

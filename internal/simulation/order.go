@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+	"github.com/apig-go/apig/apigtest"
 )
 
 // state is what is in effect in a place, and the versions that are kept there,
@@ -115,8 +116,8 @@ func (j *judgment) operations(at place) (state, []porcupine.Operation) {
 		own = map[int]bool{}
 	)
 	for _, e := range j.journal[at] {
-		s := step{what: e.Op, version: e.VersionID}
-		if e.Op == "offline-version" {
+		s := step{what: string(e.Action), version: e.VersionID}
+		if e.Action == apigtest.ActionOfflineVersion {
 			s.what = "offline"
 		}
 		switch {

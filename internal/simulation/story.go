@@ -117,7 +117,7 @@ func (t *teller) tellPlace(at place, from, to time.Time) {
 			if e.call >= 0 {
 				what = fmt.Sprintf("call %d, request %d", e.call, e.nth)
 			}
-			t.tell(e.Time, "    gateway: API %.8s %.12s: %s %.8s %q, by %s", e.APIID, e.EnvID, e.Op, e.VersionID, e.Remark, what)
+			t.tell(e.Time, "    gateway: API %.8s %.12s: %s %.8s %q, by %s", e.APIID, e.EnvID, e.Action, e.VersionID, e.Remark, what)
 		}
 	}
 	if gone, ok := t.j.world.deleted[at.api]; ok {

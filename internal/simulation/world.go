@@ -90,7 +90,7 @@ func run(p *plan) *world {
 		plan: p, begun: time.Now(), calls: map[int]*running{},
 		joined: map[string]time.Time{}, deleted: map[string]time.Time{}, deeds: map[int]time.Time{},
 	}
-	w.gateway = apigtest.NewGateway(apigtest.WithoutNetwork(), apigtest.WithSeed(p.seed), apigtest.WithInstanceIDs("project", "instance"),
+	w.gateway = apigtest.NewGateway(apigtest.WithoutNetwork(), apigtest.WithSeed(p.seed), apigtest.WithIDs("project", "instance"),
 		apigtest.WithClock(func() time.Time { return time.Now().Add(p.clock) }))
 	defer w.gateway.Close()
 	w.handler = w.gateway.Handler()
