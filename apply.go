@@ -144,7 +144,7 @@ func (c *Client) stillAgain(ctx context.Context, ch *change, requests int, items
 		}
 		if looks == freshLooks {
 			for _, it := range stale {
-				c.turns.finish(ch, it, nil, ch.unknownError(it, requests, "what is in effect cannot be read in time to repeat the change", nil))
+				c.turns.finish(ch, it, nil, c.turns.unknownError(ch, it, requests, "what is in effect cannot be read in time to repeat the change", nil))
 			}
 			return in(again, items)
 		}

@@ -134,12 +134,13 @@ func (ch *change) offlineRecord(it *item) *PublishRecord {
 }
 
 // unknownError is the error of an item that is not settled.
-func (ch *change) unknownError(it *item, requests int, why string, ended error) *UnknownError {
+func (t *turns) unknownError(ch *change, it *item, requests int, why string, ended error) *UnknownError {
 	if it.lost != nil {
 		return it.lost.stillUnknown(why, ended)
 	}
 	return &UnknownError{
 		Op:            ch.op,
+		InstanceID:    t.instanceID,
 		APIID:         it.APIID,
 		EnvID:         ch.envID,
 		VersionID:     ch.versionID,
@@ -182,7 +183,7 @@ func (t *turns) abandon(ch *change, items []*item, now *progress, began time.Tim
 		if it.failed == nil {
 			it.failed = &failure{start: began, end: time.Now()}
 		}
-		t.finish(ch, it, nil, ch.unknownError(it, now.requests, "a panic has ended it", nil))
+		t.finish(ch, it, nil, t.unknownError(ch, it, now.requests, "a panic has ended it", nil))
 	}
 }
 

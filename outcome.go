@@ -55,6 +55,9 @@ func OutcomeOf(err error) Outcome {
 type UnknownError struct {
 	// Op is the method that was called, such as Publish.
 	Op string `json:"op"`
+	// InstanceID is the gateway. Settle of a client for another one leaves the
+	// outcome unknown; empty, in JSON made by hand, means that of the client.
+	InstanceID string `json:"instance_id,omitempty"`
 	// APIID is the API that it was about.
 	APIID string `json:"api_id"`
 	// EnvID is the environment, or empty where a version says it.
@@ -121,6 +124,7 @@ func (e *UnknownError) Unwrap() []error {
 func (e *UnknownError) LogValue() slog.Value {
 	attrs := []slog.Attr{slog.String("op", e.Op)}
 	for _, a := range []slog.Attr{
+		slog.String("instance_id", errorbody.Line(e.InstanceID, maxCode)),
 		slog.String("api_id", errorbody.Line(e.APIID, maxCode)),
 		slog.String("env_id", errorbody.Line(e.EnvID, maxCode)),
 		slog.String("version_id", errorbody.Line(e.VersionID, maxCode)),

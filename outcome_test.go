@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,9 +104,9 @@ func TestUnknownErrorFields(t *testing.T) {
 		var e *UnknownError
 		require.ErrorAs(t, err, &e)
 		assert.Regexp(t, `^1\.4\.2 #[0-9a-f]{10}$`, e.Remark)
-		assert.Equal(t, UnknownError{Op: "Publish", APIID: s.api, EnvID: EnvRelease, Remark: e.Remark, Tagged: true,
+		assert.Equal(t, UnknownError{Op: "Publish", InstanceID: s.InstanceID(), APIID: s.api, EnvID: EnvRelease, Remark: e.Remark, Tagged: true,
 			SentAt: e.SentAt, FailedAt: e.FailedAt, Attempts: 2},
-			UnknownError{Op: e.Op, APIID: e.APIID, EnvID: e.EnvID, VersionID: e.VersionID, Remark: e.Remark, Tagged: e.Tagged,
+			UnknownError{Op: e.Op, InstanceID: e.InstanceID, APIID: e.APIID, EnvID: e.EnvID, VersionID: e.VersionID, Remark: e.Remark, Tagged: e.Tagged,
 				SentAt: e.SentAt, SentAtGateway: e.SentAtGateway, FailedAt: e.FailedAt, Attempts: e.Attempts})
 		assert.Equal(t, 3*time.Second, e.SentAt.Sub(start), "the first attempt of unknown outcome, not the refused one")
 		assert.Equal(t, 3*time.Second, e.FailedAt.Sub(start))
@@ -140,8 +141,8 @@ func TestUnknownErrorLogValue(t *testing.T) {
 		want string
 	}{
 		{UnknownError{Op: "Publish"}, "[op=Publish attempts=0 reason=outcome unknown]"},
-		{UnknownError{Op: "Publish", APIID: "a\nb", EnvID: "e", VersionID: "v", Remark: "r", SentAt: at, SentAtGateway: at.Add(time.Second), Attempts: 2, cause: io.EOF, why: "so"},
-			`[op=Publish api_id=a\nb env_id=e version_id=v remark=r sent_at=2026-03-01 12:00:00 +0000 UTC sent_at_gateway=2026-03-01 12:00:01 +0000 UTC attempts=2 reason=EOF; outcome unknown: so]`},
+		{UnknownError{Op: "Publish", InstanceID: "i\nj", APIID: "a\nb", EnvID: "e", VersionID: "v", Remark: "r", SentAt: at, SentAtGateway: at.Add(time.Second), Attempts: 2, cause: io.EOF, why: "so"},
+			`[op=Publish instance_id=i\nj api_id=a\nb env_id=e version_id=v remark=r sent_at=2026-03-01 12:00:00 +0000 UTC sent_at_gateway=2026-03-01 12:00:01 +0000 UTC attempts=2 reason=EOF; outcome unknown: so]`},
 	} {
 		var _ slog.LogValuer = &r.e
 		assert.Equal(t, r.want, r.e.LogValue().String())
@@ -324,6 +325,68 @@ func TestSettle(t *testing.T) {
 	})
 }
 
+// The history of another gateway says nothing: neither that nothing was published,
+// nor that an API is offline.
+func TestSettleOnAnotherGateway(t *testing.T) {
+	calls := map[string]struct {
+		op apigtest.Op
+		do func(*site, apigtest.Version) error
+	}{
+		"Publish": {apigtest.OpAction, func(s *site, _ apigtest.Version) error {
+			_, err := s.Publish(s.t.Context(), s.request("1.4.3"))
+			return err
+		}},
+		"Offline": {apigtest.OpAction, func(s *site, _ apigtest.Version) error {
+			_, err := s.Client.Offline(s.t.Context(), s.request(""))
+			return err
+		}},
+		"PublishBatch": {apigtest.OpBatch, func(s *site, _ apigtest.Version) error {
+			_, err := s.PublishBatch(s.t.Context(), BatchRequest{APIIDs: []string{s.api}, EnvID: EnvRelease})
+			return err
+		}},
+		"SwitchVersion": {apigtest.OpSwitch, func(s *site, v apigtest.Version) error {
+			_, err := s.SwitchVersion(s.t.Context(), s.api, v.ID)
+			return err
+		}},
+	}
+	for name, c := range calls {
+		for how, f := range map[string]apigtest.Fault{"applied": apigtest.ApplyThenClose(), "not applied": apigtest.CloseBefore()} {
+			virtually(t, name+", "+how, func(t *testing.T) {
+				s := newSite(t)
+				first := s.theirs("1.4.1")
+				s.theirs("1.4.2")
+				time.Sleep(time.Hour)
+				s.Inject(f.On(c.op), apigtest.Answer(403, noPermissionBody).On(apigtest.OpHistory).Always())
+				lost := c.do(s, first)
+				require.ErrorIs(t, lost, ErrOutcomeUnknown)
+				s.ClearFaults()
+				other, err := s.Client.Instance(s.AddInstance(s.ProjectID(), "another").InstanceID())
+				require.NoError(t, err)
+				s.Inject(apigtest.Answer(200, emptyHistoryBody).On(apigtest.OpHistory).Always()) // as of a copy, published nowhere yet
+				before := len(s.Gateway.Requests())
+
+				for _, lost := range []error{lost, overJSON(t, lost)} {
+					record, err := other.Settle(t.Context(), lost)
+					assertOpen(t, record, err)
+					require.ErrorIs(t, err, ErrInvalidArgument)
+					assert.ErrorContains(t, err, `UnknownError.InstanceID "`+s.InstanceID()+`" is another gateway than that of the client, "another"`)
+					again := overJSON(t, err).(*UnknownError)
+					assert.Equal(t, s.InstanceID(), again.InstanceID, "it still is that of the change")
+				}
+				assert.Len(t, s.Gateway.Requests(), before, "it is not asked")
+
+				s.ClearFaults()
+				for name, id := range map[string]string{"in another case": strings.ToUpper(s.InstanceID()), "in JSON made by hand": ""} {
+					again := overJSON(t, lost).(*UnknownError)
+					again.InstanceID = id
+					_, err := clientOf(t, s.Gateway).Settle(t.Context(), again)
+					assert.Equal(t, how, OutcomeOf(err).String(), name)
+				}
+			})
+		}
+	}
+}
+
 // What is no unknown outcome comes back as it was.
 func TestSettleOfAnythingElse(t *testing.T) {
 	s := newSite(t)
@@ -335,11 +398,12 @@ func TestSettleOfAnythingElse(t *testing.T) {
 	sent := time.Now()
 	for text, e := range map[string]*UnknownError{
 		`UnknownError.Op "Versions" is not a method that changes something; UnknownError.APIID is empty; UnknownError.VersionID is empty; UnknownError.SentAt is zero`: {Op: "Versions"},
-		`UnknownError.APIID "a/b" is not an ID`:    {Op: "Publish", APIID: "a/b", EnvID: "e", SentAt: sent},
-		`UnknownError.EnvID is empty`:              {Op: "OfflineBatch", APIID: "a", SentAt: sent},
-		`UnknownError.VersionID is empty`:          {Op: "Rollback", APIID: "a", EnvID: "e", SentAt: sent},
-		`UnknownError.VersionID ".." is not an ID`: {Op: "OfflineVersion", APIID: "a", VersionID: "..", SentAt: sent},
-		`UnknownError.SentAt is zero`:              {Op: "Publish", APIID: "a", EnvID: "e"},
+		`UnknownError.APIID "a/b" is not an ID`:             {Op: "Publish", APIID: "a/b", EnvID: "e", SentAt: sent},
+		`UnknownError.EnvID is empty`:                       {Op: "OfflineBatch", APIID: "a", SentAt: sent},
+		`UnknownError.VersionID is empty`:                   {Op: "Rollback", APIID: "a", EnvID: "e", SentAt: sent},
+		`UnknownError.VersionID ".." is not an ID`:          {Op: "OfflineVersion", APIID: "a", VersionID: "..", SentAt: sent},
+		`UnknownError.SentAt is zero`:                       {Op: "Publish", APIID: "a", EnvID: "e"},
+		`UnknownError.InstanceID "x\ny" is another gateway`: {Op: "Publish", InstanceID: "x\ny", APIID: "a", EnvID: "e", SentAt: sent},
 	} {
 		_, err := s.Settle(t.Context(), e)
 		require.ErrorIs(t, err, ErrInvalidArgument)

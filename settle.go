@@ -74,7 +74,7 @@ func (c *Client) settle(ctx context.Context, ch *change, requests int, items []*
 		case ended != nil:
 			it.why = "the context ends before it can be settled"
 		}
-		c.turns.finish(ch, it, nil, ch.unknownError(it, requests, it.why, cmp.Or(ctx.Err(), ended)))
+		c.turns.finish(ch, it, nil, c.turns.unknownError(ch, it, requests, it.why, cmp.Or(ctx.Err(), ended)))
 	}
 }
 

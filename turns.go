@@ -29,7 +29,7 @@ func (g *gateways) of(instanceID string) *turns {
 	defer g.mu.Unlock()
 	t := g.byGateway[id]
 	if t == nil {
-		t = &turns{late: g.late, began: time.Now(), inUse: map[string]*turn{}}
+		t = &turns{instanceID: instanceID, late: g.late, began: time.Now(), inUse: map[string]*turn{}}
 		g.byGateway[id] = t
 	}
 	return t
@@ -40,8 +40,9 @@ func (g *gateways) of(instanceID string) *turns {
 // and two publications under way at once could not be told apart if an answer
 // were lost.
 type turns struct {
-	late  time.Duration // how long after a call of unknown outcome its request may be applied
-	began time.Time
+	instanceID string        // of the gateway
+	late       time.Duration // how long after a call of unknown outcome its request may be applied
+	began      time.Time
 
 	// The turns by the ID of the API, in lower case.
 	mu     sync.Mutex

@@ -37,7 +37,9 @@ const asLongAsContext = time.Duration(1 << 62)
 // other, and returns the items that then still are failed as a *BatchError, or
 // nil if there are none; the record is that of the item if it had only one.
 //
-// An error that is not unknown comes back unchanged, and so does nil.
+// That of a change on another gateway leaves the outcome unknown, and matches
+// [ErrInvalidArgument] too. An error that is not unknown comes back unchanged, and
+// so does nil.
 func (c *Client) Settle(ctx context.Context, err error) (*PublishRecord, error) {
 	if OutcomeOf(err) != Unknown {
 		return nil, err
@@ -51,7 +53,7 @@ func (c *Client) Settle(ctx context.Context, err error) (*PublishRecord, error) 
 		return nil, err
 	}
 	act := actionOf(lost.Op)
-	if mistake := lost.check(act); mistake != nil { // which settles nothing
+	if mistake := lost.check(act, c.turns.instanceID); mistake != nil { // which settles nothing
 		return nil, lost.stillUnknown(reasonOf(mistake), mistake)
 	}
 	t, waitErr := c.take(ctx, lost.Op, lost.APIID)
@@ -87,11 +89,16 @@ func (c *Client) settleBatch(ctx context.Context, batch *BatchError) (*PublishRe
 	return record, nil
 }
 
-// check reports the mistakes in an error that was not made by this package.
-func (e *UnknownError) check(act *action) error {
+// check reports the mistakes in an error that was not made by this package, or not
+// by a client of this gateway.
+func (e *UnknownError) check(act *action, instanceID string) error {
 	var bad problems
 	if act == nil {
 		bad.addf("UnknownError.Op %q is not a method that changes something", errorbody.Line(e.Op, maxCode))
+	}
+	if !sameOrEmpty(e.InstanceID, instanceID) {
+		bad.addf("UnknownError.InstanceID \"%s\" is another gateway than that of the client, \"%s\"",
+			errorbody.Line(e.InstanceID, maxCode), errorbody.Line(instanceID, maxCode))
 	}
 	bad.id("UnknownError.APIID", e.APIID)
 	if act == online || act == offline {

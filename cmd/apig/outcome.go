@@ -18,7 +18,7 @@ func unknownOf(err error) *apig.UnknownError {
 // sentUnknown is what is known of a change when it is sent.
 func (c *change) sentUnknown(to result, sent sending) *apig.UnknownError {
 	return &apig.UnknownError{
-		Op: c.op, APIID: to.APIID, EnvID: to.EnvID, VersionID: sent.versionID, Remark: sent.remark, Tagged: c.tagged,
+		Op: c.op, InstanceID: c.reporter.report.InstanceID, APIID: to.APIID, EnvID: to.EnvID, VersionID: sent.versionID, Remark: sent.remark, Tagged: c.tagged,
 		SentAt: sent.first, Attempts: sent.attempts,
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -98,7 +99,8 @@ func (s *session) settleOne(was result) result {
 		to.problem = problem{Error: "the report does not say what was sent"}
 		return to
 	}
-	client, err := s.at(was.InstanceID)
+	to.InstanceID = cmp.Or(was.InstanceID, was.Unknown.InstanceID)
+	client, err := s.at(to.InstanceID)
 	if err != nil {
 		to.problem = newProblem(err)
 		return to

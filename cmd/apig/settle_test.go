@@ -83,6 +83,8 @@ func TestSettleJournal(t *testing.T) {
 			require.Equal(t, exitDone, journal.code, journal.stderr)
 			lines := strings.SplitAfter(journal.stdout, "\n")
 			require.Len(t, lines, 7)
+			assert.Equal(t, 2, strings.Count(journal.stdout, `"unknown":{"op":`), "of each, as it was sent")
+			assert.Equal(t, 2, strings.Count(journal.stdout, `","instance_id":"`+s.InstanceID()+`","api_id":"`), "which settle goes by")
 			s.stdin = journal.stdout
 			got := s.run("settle")
 			assert.Equal(t, exitDone, got.code, got.stdout)
@@ -133,9 +135,26 @@ func TestSettleElsewhere(t *testing.T) {
 		`"instance_id":"` + other.InstanceID() + `","outcome":"unknown","unknown":{"op":"Publish","api_id":"` + id + `",` +
 		`"env_id":"` + release + `","remark":"1.4.2 #0123456789","tagged":true,"attempts":1,` +
 		`"sent_at":"` + time.Now().Format(time.RFC3339Nano) + `","failed_at":"` + time.Now().Format(time.RFC3339Nano) + `"}}`
+	line := s.stdin
 	got := s.run("settle")
 	require.Equal(t, exitDone, got.code, got.stdout+got.stderr)
 	assert.Equal(t, published.ID, got.report(t).Results[0].Record.VersionID)
+
+	within := func(instanceID string) string {
+		return strings.Replace(line, `{"op":`, `{"instance_id":"`+instanceID+`","op":`, 1)
+	}
+	s.stdin = strings.Replace(within(other.InstanceID()), `"instance_id":"`+other.InstanceID()+`","outcome"`, `"outcome"`, 1)
+	got = s.run("settle")
+	require.Equal(t, exitDone, got.code, "what was sent tells the gateway too: "+got.stdout+got.stderr)
+	settled := got.report(t).Results[0]
+	assert.Equal(t, []string{published.ID, other.InstanceID()}, []string{settled.Record.VersionID, settled.InstanceID})
+
+	s.stdin = within(s.InstanceID())
+	got = s.run("settle")
+	require.Equal(t, exitUnknown, got.code, got.stdout+got.stderr)
+	still := got.report(t).Results[0]
+	assert.Contains(t, still.Error, "is another gateway than that of the client", "a report that contradicts itself")
+	assert.Equal(t, s.InstanceID(), still.Unknown.InstanceID)
 }
 
 func TestSettleInput(t *testing.T) {
