@@ -116,7 +116,8 @@ var boundedCalls = map[string]boundedCall{
 		return err
 	}},
 	"OfflineVersion": {do: func(s *site, _ []string, v []apigtest.Version) error {
-		return s.OfflineVersion(s.t.Context(), s.api, v[1].ID)
+		_, err := s.OfflineVersion(s.t.Context(), s.api, v[1].ID)
+		return err
 	}},
 	"Rollback": {do: func(s *site, _ []string, _ []apigtest.Version) error {
 		_, err := s.Rollback(s.t.Context(), s.api, EnvRelease)

@@ -418,11 +418,12 @@ func ExampleClient_OfflineVersion() {
 		log.Fatal(err)
 	}
 
-	fmt.Println(client.OfflineVersion(ctx, apiID, rec.VersionID))
+	if _, err := client.OfflineVersion(ctx, apiID, rec.VersionID); err != nil {
+		log.Fatal(err)
+	}
 	_, err = client.Published(ctx, apiID, apig.EnvRelease)
 	fmt.Println(errors.Is(err, apig.ErrNotPublished))
 	// Output:
-	// <nil>
 	// true
 }
 

@@ -1247,7 +1247,8 @@ func TestStreamResetOfDelete(t *testing.T) {
 		}
 		s.answerHistory(1, `{"version_id":"v1","publish_time":"2020-08-03T01:36:00Z","status":2}`)
 	})
-	require.NoError(t, f.client(t, attempts(1)).OfflineVersion(t.Context(), testAPI, "v1"))
+	_, err := f.client(t, attempts(1)).OfflineVersion(t.Context(), testAPI, "v1")
+	require.NoError(t, err)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	assert.Equal(t, 2, requests, "one of them for the history")

@@ -109,7 +109,8 @@ var keysCalls = map[string]func(*Client, context.Context, ActionRequest) error{
 		return err
 	},
 	"OfflineVersion": func(c *Client, ctx context.Context, r ActionRequest) error {
-		return c.OfflineVersion(ctx, r.APIID, r.Remark)
+		_, err := c.OfflineVersion(ctx, r.APIID, r.Remark)
+		return err
 	},
 	"VersionDefinition": func(c *Client, ctx context.Context, r ActionRequest) error {
 		_, err := c.VersionDefinition(ctx, r.Remark)

@@ -14,7 +14,8 @@ const EnvRelease = "DEFAULT_ENVIRONMENT_RELEASE_ID"
 // taken back. Its JSON form is the service's own.
 //
 // After Offline the gateway names only the API and the environment: PublishID
-// and VersionID are empty and PublishTime is zero.
+// and VersionID are empty and PublishTime is zero. After OfflineVersion it names
+// nothing: the record has the APIID that was asked for.
 type PublishRecord struct {
 	PublishID   string    `json:"publish_id"`
 	APIID       string    `json:"api_id"`
@@ -24,7 +25,8 @@ type PublishRecord struct {
 	PublishTime time.Time `json:"publish_time,omitzero"` // zero if the gateway gave none that can be read
 	VersionID   string    `json:"version_id"`            // the version in effect
 
-	// RequestID names the request that was answered with this record.
+	// RequestID names the request that was answered with this record, and is empty
+	// if Recovered.
 	RequestID string `json:"-"`
 
 	// Recovered says that the answer was lost and the record comes from the

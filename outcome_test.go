@@ -575,7 +575,8 @@ func TestSettleOfStates(t *testing.T) {
 			return err
 		}, true},
 		"OfflineVersion": {apigtest.OpOfflineVersion, func(s *site, _, current string) error {
-			return s.OfflineVersion(s.t.Context(), s.api, current)
+			_, err := s.OfflineVersion(s.t.Context(), s.api, current)
+			return err
 		}, true},
 		"SwitchVersion": {apigtest.OpSwitch, func(s *site, first, _ string) error {
 			_, err := s.SwitchVersion(s.t.Context(), s.api, first)

@@ -320,7 +320,8 @@ func TestSuccessByStateIsReportedAfterTheLastLook(t *testing.T) {
 			apigtest.OpOfflineVersion,
 			func(s *site, _, _ apigtest.Version) { assert.NoError(s.t, s.Gateway.Offline(s.api, EnvRelease)) },
 			func(s *site, _, current apigtest.Version) error {
-				return s.OfflineVersion(s.t.Context(), s.api, current.ID)
+				_, err := s.OfflineVersion(s.t.Context(), s.api, current.ID)
+				return err
 			},
 		},
 		"SwitchVersion": {

@@ -78,17 +78,21 @@ func newSwitch(op, apiID, envID, versionID string) *single {
 		request{method: http.MethodPut, path: "/apis/publish/" + url.PathEscape(apiID), body: body})
 }
 
-// OfflineVersion takes a version of the API that is in effect offline. The error
-// matches [ErrNotFound] if there is no such version, and otherwise means the same
-// as that of [Client.Offline].
-func (c *Client) OfflineVersion(ctx context.Context, apiID, versionID string) error {
+// OfflineVersion takes a version of the API offline, which must be the one in
+// effect. The gateway goes by versionID alone: apiID must be the API it belongs to,
+// or another API is taken offline and reported under this one.
+//
+// The record has the APIID, and the RequestID of the answer or, if that was lost,
+// Recovered. The gateway says nothing else. The error matches [ErrNotFound] if there
+// is no such version, or it is not in effect, and otherwise means the same as that
+// of [Client.Offline].
+func (c *Client) OfflineVersion(ctx context.Context, apiID, versionID string) (*PublishRecord, error) {
 	var bad problems
 	bad.id("APIID", apiID)
 	bad.id("VersionID", versionID)
 	if err := bad.err(); err != nil {
-		return err
+		return nil, err
 	}
-	_, err := c.apply(ctx, newSingle(change{op: "OfflineVersion", action: offlineVersion, versionID: versionID}, apiID,
+	return c.apply(ctx, newSingle(change{op: "OfflineVersion", action: offlineVersion, versionID: versionID}, apiID,
 		request{method: http.MethodDelete, path: "/apis/versions/" + url.PathEscape(versionID)}))
-	return err
 }

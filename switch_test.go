@@ -28,7 +28,7 @@ func TestSwitchArguments(t *testing.T) {
 	c, mt := newTest(t)
 	for text, do := range map[string]func() (*PublishRecord, error){
 		`APIID is empty; VersionID "a?b" is not an ID`: func() (*PublishRecord, error) { return c.SwitchVersion(t.Context(), "", "a?b") },
-		`APIID ".." is not an ID; VersionID is empty`:  func() (*PublishRecord, error) { return nil, c.OfflineVersion(t.Context(), "..", "") },
+		`APIID ".." is not an ID; VersionID is empty`:  func() (*PublishRecord, error) { return c.OfflineVersion(t.Context(), "..", "") },
 		`APIID "a b" is not an ID; EnvID is empty`:     func() (*PublishRecord, error) { return c.Rollback(t.Context(), "a b", "") },
 	} {
 		record, err := do()
@@ -62,13 +62,16 @@ func TestSwitchesOnTheWire(t *testing.T) {
 		c, mt := newTest(t)
 		mt.RegisterResponder(http.MethodDelete, instanceURL+"/apis/versions/"+publishedVersion, func(r *http.Request) (*http.Response, error) {
 			b, err := io.ReadAll(r.Body)
+			require.NoError(t, err)
 			assert.Empty(t, b)
 			assert.Zero(t, r.ContentLength)
 			assert.Empty(t, r.Header.Get("Content-Type"))
 			assert.Empty(t, r.URL.RawQuery)
-			return httpmock.NewStringResponse(204, ""), err
+			return respond(204, "", "X-Request-Id", testRequestID)(r)
 		})
-		require.NoError(t, c.OfflineVersion(t.Context(), testAPI, publishedVersion))
+		got, err := c.OfflineVersion(t.Context(), testAPI, publishedVersion)
+		require.NoError(t, err)
+		assert.Equal(t, &PublishRecord{APIID: testAPI, RequestID: testRequestID}, got)
 		assert.Equal(t, 1, mt.GetTotalCallCount())
 	})
 }
@@ -210,7 +213,7 @@ func TestSwitchVersionElsewhere(t *testing.T) {
 		defer cancel()
 		for _, do := range []func() error{
 			func() error { _, err := s.SwitchVersion(short, s.api, older.ID); return err },
-			func() error { return s.OfflineVersion(short, s.api, older.ID) },
+			func() error { _, err := s.OfflineVersion(short, s.api, older.ID); return err },
 			func() error { _, err := s.Rollback(short, s.api, EnvRelease); return err },
 		} {
 			err := do()
@@ -368,8 +371,16 @@ func TestOfflineVersionOutcome(t *testing.T) {
 				}
 				s.Inject(f)
 			}
-			err := s.OfflineVersion(t.Context(), s.api, newer.ID)
+			record, err := s.OfflineVersion(t.Context(), s.api, newer.ID)
 			require.ErrorIs(t, err, r.is)
+			if r.is != nil {
+				assert.Nil(t, record)
+			} else {
+				recovered := r.looks > 0 && s.requests(apigtest.OpOfflineVersion) == 1 || name == "lost, then missing"
+				require.NotNil(t, record)
+				assert.Equal(t, recovered, record.RequestID == "")
+				assert.Equal(t, &PublishRecord{APIID: s.api, RequestID: record.RequestID, Recovered: recovered}, record)
+			}
 			assert.Equal(t, r.is == ErrOutcomeUnknown, errors.Is(err, ErrOutcomeUnknown))
 			assert.Equal(t, r.applied, len(s.Journal()) == 3)
 			assert.Equal(t, r.requests, s.requests(apigtest.OpOfflineVersion))
@@ -378,7 +389,7 @@ func TestOfflineVersionOutcome(t *testing.T) {
 	}
 	virtually(t, "only what is in effect can be taken offline", func(t *testing.T) {
 		s, older, newer := versioned(t)
-		err := s.OfflineVersion(t.Context(), s.api, older.ID)
+		_, err := s.OfflineVersion(t.Context(), s.api, older.ID)
 		require.ErrorIs(t, err, ErrNotFound)
 		assert.Equal(t, NotApplied, OutcomeOf(err))
 		var e *APIGError
@@ -389,8 +400,8 @@ func TestOfflineVersionOutcome(t *testing.T) {
 	virtually(t, "the version of another API", func(t *testing.T) {
 		s, _, newer := versioned(t)
 		s.Inject(apigtest.CloseBefore().On(apigtest.OpOfflineVersion))
-		err := s.OfflineVersion(t.Context(), s.AddAPI("another"), newer.ID)
-		assertOpen(t, nil, err)
+		record, err := s.OfflineVersion(t.Context(), s.AddAPI("another"), newer.ID)
+		assertOpen(t, record, err)
 		assert.Equal(t, newer.ID, s.effective())
 	})
 }

@@ -360,7 +360,10 @@ func TestPanicGivesTheTurnBack(t *testing.T) {
 				_, err := s.Publish(ctx, s.request(""))
 				return err
 			},
-			"OfflineVersion": func(ctx context.Context, s *site) error { return s.OfflineVersion(ctx, s.api, "v1") },
+			"OfflineVersion": func(ctx context.Context, s *site) error {
+				_, err := s.OfflineVersion(ctx, s.api, "v1")
+				return err
+			},
 			"Rollback": func(ctx context.Context, s *site) error {
 				_, err := s.Rollback(ctx, s.api, EnvRelease)
 				return err

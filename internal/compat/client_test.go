@@ -383,7 +383,9 @@ func TestOfflineVersion(t *testing.T) {
 	b := newBoth(t)
 	first, err := b.publish(b.api, apig.EnvRelease, "")
 	must(t, err)
-	must(t, b.ours.OfflineVersion(context.Background(), b.api, text(first.VersionId)))
+	record, err := b.ours.OfflineVersion(context.Background(), b.api, text(first.VersionId))
+	must(t, err)
+	same(t, "record", *record, apig.PublishRecord{APIID: b.api, RequestID: record.RequestID})
 	b.agree(b.api, apig.EnvRelease, 1, "")
 	second, err := b.publish(b.api, apig.EnvRelease, "")
 	must(t, err)
@@ -563,7 +565,7 @@ func TestRefusals(t *testing.T) {
 		},
 		"offline of a version that is not in effect": {
 			func() error { _, err := b.offlineVersion(superseded); return err },
-			func() error { return b.ours.OfflineVersion(ctx, b.api, superseded) },
+			func() error { _, err := b.ours.OfflineVersion(ctx, b.api, superseded); return err },
 			apig.CodeVersionNotFound,
 		},
 		"no version": {
@@ -722,7 +724,7 @@ func TestRequests(t *testing.T) {
 	var sent [2]wire
 	for i, do := range []func(string) error{
 		func(id string) error { _, err := b.offlineVersion(id); return err },
-		func(id string) error { return b.ours.OfflineVersion(ctx, b.api, id) },
+		func(id string) error { _, err := b.ours.OfflineVersion(ctx, b.api, id); return err },
 	} {
 		id := published()
 		must(t, do(id))

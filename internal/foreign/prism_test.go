@@ -218,7 +218,8 @@ func TestPrism(t *testing.T) {
 	}
 
 	third := batch("online", c.PublishBatch)[0]
-	require.NoError(t, c.OfflineVersion(ctx, v.orders, third))
+	_, err = c.OfflineVersion(ctx, v.orders, third)
+	require.NoError(t, err)
 	note("offline-version", v.orders, third)
 	publish()
 	batch("offline", c.OfflineBatch)

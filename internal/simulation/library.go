@@ -34,6 +34,8 @@ func checkUnknown(err error, api string) string {
 		return "an unknown report is no *UnknownError"
 	case !strings.EqualFold(lost.APIID, api):
 		return "an unknown report names another API"
+	case !strings.EqualFold(lost.InstanceID, "instance"):
+		return "an unknown report does not name the gateway"
 	case lost.SentAt.IsZero() || lost.Attempts == 0:
 		return "an unknown report does not say when and how often it was tried"
 	case strings.Contains(err.Error(), "\n"):
@@ -65,7 +67,7 @@ func carried(err error) error {
 	return again
 }
 
-func offlineVersion(ctx context.Context, c *apig.Client, apiID, versionID string) error {
+func offlineVersion(ctx context.Context, c *apig.Client, apiID, versionID string) (*apig.PublishRecord, error) {
 	return c.OfflineVersion(ctx, apiID, versionID)
 }
 
