@@ -85,6 +85,9 @@ func (t Token) Format(s fmt.State, _ rune) {
 	_, _ = io.WriteString(s, "apig.Token("+ending(t.Expiry)+")")
 }
 
+// Token makes a token that does not change its own source, for [TokenAuth].
+func (t Token) Token(context.Context) (Token, error) { return t, nil }
+
 // ending says when credentials end.
 func ending(expiry time.Time) string {
 	if expiry.IsZero() {
@@ -130,11 +133,15 @@ func (t *staticToken) Authenticate(r *http.Request) error {
 // with a living token when an early renewal fails. When the service rejects a
 // token, that token is dropped and the call attempted once more with a new one.
 //
-// Without a source, or with a nil pointer as one, there is no Authenticator, which
-// New then says.
+// A [Token] as its own source does not change: it is used as [StaticToken] is, and
+// New refuses one that is empty or cannot go into a header. Without a source, or
+// with a nil pointer as one, there is no Authenticator, which New then says.
 func TokenAuth(source TokenSource) Authenticator {
 	if isNil(source) {
 		return nil
+	}
+	if token, ok := source.(Token); ok {
+		return StaticToken(string(token.Value))
 	}
 	return &tokenAuth{credcache.New(func(ctx context.Context) (string, time.Time, error) {
 		token, err := source.Token(ctx)

@@ -84,10 +84,12 @@ func TestRefusedTokens(t *testing.T) {
 		"typographic quotes":      {"“SECRET-1234”", space + "1 of 17"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := testConfig(nil)
-			cfg.Auth = StaticToken(tt.token)
-			_, err := New(cfg)
-			require.EqualError(t, err, "apig: invalid argument: Auth: "+tt.want)
+			for name, auth := range map[string]Authenticator{"StaticToken": StaticToken(tt.token), "TokenAuth": TokenAuth(Token{Value: Secret(tt.token)})} {
+				cfg := testConfig(nil)
+				cfg.Auth = auth
+				_, err := New(cfg)
+				require.EqualError(t, err, "apig: invalid argument: Auth: "+tt.want, name)
+			}
 
 			fetched := 0
 			source := sourceFunc(func(context.Context) (Token, error) {
@@ -106,6 +108,24 @@ func TestRefusedTokens(t *testing.T) {
 			assert.Equal(t, 1, fetched, "another token would be no better")
 		})
 	}
+}
+
+// A token that was got elsewhere needs no source. That it has ended is for the
+// service to say, and another attempt with the same one would be no better.
+func TestTokenIsItsOwnSource(t *testing.T) {
+	token := Token{Value: testToken, Expiry: time.Unix(1, 0)}
+	got, err := token.Token(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, token, got)
+
+	c, mt := newTest(t, authBy(TokenAuth(token)))
+	mt.RegisterResponder(http.MethodPost, actionURL, func(r *http.Request) (*http.Response, error) {
+		assert.Equal(t, []string{testToken}, r.Header[headerToken])
+		return respondJSON(401, tokenBody)(r)
+	})
+	_, err = c.Publish(t.Context(), testRequest)
+	require.ErrorIs(t, err, ErrUnauthorized)
+	assert.Equal(t, 1, actions(mt))
 }
 
 func TestStaticTokenIsSent(t *testing.T) {

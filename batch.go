@@ -57,7 +57,7 @@ func (c *Client) batch(ctx context.Context, op string, a *action, r BatchRequest
 	c.applyAll(ctx, ch, items)
 
 	result := &BatchResult{Items: make([]BatchItem, len(items))}
-	failed := &BatchError{op: op, total: len(items)}
+	failed := &BatchError{Op: op, total: len(items)}
 	for i, it := range items {
 		result.Items[i] = it.BatchItem
 		if it.Err != nil {

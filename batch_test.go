@@ -191,7 +191,7 @@ func TestBatchFailures(t *testing.T) {
 		assert.Equal(t, s == ErrForbidden || s == ErrNotFound, errors.Is(err, s), s)
 	}
 	assert.Equal(t, 1, mt.GetTotalCallCount())
-	assert.EqualError(t, &BatchError{op: "PublishBatch"}, "apig: PublishBatch: 0 of 0 APIs failed")
+	assert.EqualError(t, &BatchError{Op: "PublishBatch"}, "apig: PublishBatch: 0 of 0 APIs failed")
 }
 
 // Where the whole request is refused each item has that error.

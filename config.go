@@ -142,12 +142,20 @@ func (cfg Config) checkTransfer(prefix string, bad *problems) {
 }
 
 // checkEndpoint checks the address of a service that is about to be sent
-// credentials. It never repeats the address in its message if that could hold
-// a password.
+// credentials.
 func checkEndpoint(field, s string, bad *problems) {
+	u := checkAddress(field, s, bad)
+	if u != nil && u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		bad.addf("%s \"%s\" must be https (http only to a loopback address)", field, errorbody.Line(s, maxMessage))
+	}
+}
+
+// checkAddress checks an address but for its scheme, and returns it if it is one.
+// It never repeats the address in its message: that could hold a password.
+func checkAddress(field, s string, bad *problems) *url.URL {
 	if s == "" {
 		bad.addf("%s is empty", field)
-		return
+		return nil
 	}
 	u, err := url.Parse(s)
 	switch {
@@ -159,10 +167,10 @@ func checkEndpoint(field, s string, bad *problems) {
 		bad.addf("%s is not an absolute URL", field)
 	case strings.ContainsAny(s, "?#"):
 		bad.addf("%s must not have a query or fragment", field)
-	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
 	default:
-		bad.addf("%s \"%s\" must be https (http only to a loopback address)", field, errorbody.Line(s, maxMessage))
+		return u
 	}
+	return nil
 }
 
 func isLoopback(host string) bool {

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/apig-go/apig/internal/errorbody"
 )
 
 // metadataService is where every server of the Elastic Cloud Server (ECS) finds
@@ -28,6 +30,9 @@ type ECSKeys struct {
 
 // Keys gets the keys that the metadata service gives at present.
 func (e *ECSKeys) Keys(ctx context.Context) (Keys, error) {
+	if err := e.check(); err != nil {
+		return Keys{}, err
+	}
 	cfg := Config{Endpoint: cmp.Or(e.Endpoint, metadataService), HTTPClient: e.HTTPClient, Auth: noAuth{}, AttemptTimeout: 3 * time.Second}
 	if cfg.HTTPClient == nil {
 		cfg.HTTPClient = &http.Client{Transport: &http.Transport{}}
@@ -44,6 +49,19 @@ func (e *ECSKeys) Keys(ctx context.Context) (Keys, error) {
 		name:    "ECS metadata",
 		request: request{method: http.MethodGet, path: "/openstack/latest/securitykey", header: header},
 	}, decodeECSKeys)
+}
+
+// check reports the mistakes in e. The metadata service itself has no https.
+func (e *ECSKeys) check() error {
+	var bad problems
+	u := checkAddress("ECSKeys.Endpoint", cmp.Or(e.Endpoint, metadataService), &bad)
+	if u != nil && u.Scheme != "http" && u.Scheme != "https" {
+		bad.addf("ECSKeys.Endpoint \"%s\" must be http or https", errorbody.Line(e.Endpoint, maxMessage))
+	}
+	if e.HTTPClient != nil {
+		bad.notNil("ECSKeys.HTTPClient.Transport", e.HTTPClient.Transport)
+	}
+	return bad.err()
 }
 
 // metadataToken returns the header with the token that version 2 of the

@@ -153,6 +153,37 @@ func TestECSKeysRead(t *testing.T) {
 	}
 }
 
+// A source that cannot work says so at once, and shows no password.
+func TestECSKeysArguments(t *testing.T) {
+	var noTransport *http.Transport
+	for text, source := range map[string]*ECSKeys{
+		"ECSKeys.Endpoint is not an absolute URL":                                                                        {Endpoint: "169.254.169.254"},
+		"ECSKeys.Endpoint must not hold a user or password":                                                              {Endpoint: "http://user:hunter2@169.254.169.254"},
+		"ECSKeys.Endpoint must not have a query or fragment":                                                             {Endpoint: "http://169.254.169.254?token=hunter2"},
+		`ECSKeys.Endpoint "ftp://169.254.169.254" must be http or https`:                                                 {Endpoint: "ftp://169.254.169.254"},
+		"ECSKeys.HTTPClient.Transport is a nil *http.Transport":                                                          {HTTPClient: &http.Client{Transport: noTransport}},
+		"ECSKeys.Endpoint is not the address of a region, whose name is letters, digits and hyphens, such as cn-north-4": {Endpoint: Endpoint("no region")},
+	} {
+		keys, err := source.Keys(t.Context())
+		assert.Zero(t, keys)
+		require.EqualError(t, err, "apig: invalid argument: "+text)
+		require.ErrorIs(t, err, ErrInvalidArgument)
+
+		c, mt := newTest(t, authBy(KeyAuth(source)))
+		_, err = c.Publish(t.Context(), testRequest)
+		require.ErrorIs(t, err, ErrInvalidArgument)
+		assert.EqualError(t, err, "apig: Publish API "+testAPI+": getting keys: invalid argument: "+text)
+		assert.Zero(t, mt.GetTotalCallCount())
+	}
+	for _, endpoint := range []string{"http://metadata.example.com", "https://metadata.example.com/", "http://[fd00:ec2::254]"} {
+		source, _ := ecsOn(respond(200, ecsToken), ecsGives)
+		source.Endpoint = endpoint
+		keys, err := source.Keys(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, ecsKeys, keys)
+	}
+}
+
 // Keys that cannot be read are asked for again, as anything that is only read; a
 // server without an agency is told so at once.
 func TestECSKeysFail(t *testing.T) {

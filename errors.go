@@ -178,15 +178,17 @@ func (e *APIGError) LogValue() slog.Value {
 // of them, so errors.Is(err, ErrOutcomeUnknown) asks whether the outcome of any
 // is unknown.
 type BatchError struct {
+	// Op is the method that was called, such as PublishBatch.
+	Op string
+	// Items are those that failed, in the order of the batch.
 	Items []BatchItem
 
-	op    string // the method
-	total int    // items of the batch
+	total int // items of the batch
 }
 
 // Error is one line: how many failed, and how the first did.
 func (e *BatchError) Error() string {
-	s := fmt.Sprintf("apig: %s: %d of %d APIs failed", e.op, len(e.Items), e.total)
+	s := fmt.Sprintf("apig: %s: %d of %d APIs failed", e.Op, len(e.Items), e.total)
 	if len(e.Items) > 0 {
 		s += "; the first: " + e.Items[0].Err.Error()
 	}

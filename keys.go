@@ -69,11 +69,15 @@ func (s *staticKeys) Authenticate(r *http.Request) error {
 // key for five minutes; but the rejected keys are dropped, so that the next call
 // asks source again.
 //
-// Without a source, or with a nil pointer as one, there is no Authenticator, which
-// New then says.
+// [Keys] as their own source do not change: they are used as [StaticKeys] are, and
+// New refuses those that are empty or cannot go into a header. Without a source, or
+// with a nil pointer as one, there is no Authenticator, which New then says.
 func KeyAuth(source KeySource) Authenticator {
 	if isNil(source) {
 		return nil
+	}
+	if keys, ok := source.(Keys); ok {
+		return fixedKeys(&keys)
 	}
 	return &keyAuth{credcache.New(func(ctx context.Context) (Keys, time.Time, error) {
 		keys, err := source.Keys(ctx)

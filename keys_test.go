@@ -246,18 +246,22 @@ func TestKeysMistakes(t *testing.T) {
 		"a broken security token":      {Keys{AccessKey: keysAccess, SecretKey: keysSecret, SecurityToken: "two " + keysSecurity}, "the security token" + space + "4 of 26"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			fixed := map[string]Authenticator{"KeyAuth": KeyAuth(tt.keys)}
 			if tt.keys.SecurityToken == "" {
+				fixed["StaticKeys"] = StaticKeys(tt.keys.AccessKey, string(tt.keys.SecretKey))
+			}
+			for name, auth := range fixed {
 				cfg := testConfig(nil)
-				cfg.Auth, cfg.InstanceID = StaticKeys(tt.keys.AccessKey, string(tt.keys.SecretKey)), ""
+				cfg.Auth, cfg.InstanceID = auth, ""
 				_, err := New(cfg)
-				require.EqualError(t, err, "apig: invalid argument: InstanceID is empty; Auth: "+tt.want)
+				require.EqualError(t, err, "apig: invalid argument: InstanceID is empty; Auth: "+tt.want, name)
 
 				r, err := http.NewRequest(http.MethodGet, "https://apig.example.com/x", nil)
 				require.NoError(t, err)
-				require.EqualError(t, cfg.Auth.Authenticate(r), tt.want)
+				require.EqualError(t, auth.Authenticate(r), tt.want, name)
 				assert.Empty(t, r.Header)
 			}
-			c, mt := newTest(t, authBy(KeyAuth(tt.keys)))
+			c, mt := newTest(t, authBy(KeyAuth(keysFunc(tt.keys.Keys))))
 			_, err := c.Publish(t.Context(), testRequest)
 			require.EqualError(t, err, "apig: Publish API "+testAPI+": getting keys: "+tt.want)
 			assert.Equal(t, NotApplied, OutcomeOf(err))

@@ -21,6 +21,9 @@ type Environment struct {
 
 // UnmarshalJSON reads the service's form. A time that cannot be read is zero.
 func (e *Environment) UnmarshalJSON(b []byte) error {
+	if isNull(b) {
+		return nil
+	}
 	type plain Environment
 	wire := struct {
 		*plain
@@ -80,6 +83,9 @@ type Publication struct {
 // UnmarshalJSON reads the service's form, in which what belongs to the
 // environments stands in four parallel lists, joined by "|".
 func (a *API) UnmarshalJSON(b []byte) error {
+	if isNull(b) {
+		return nil
+	}
 	type plain API
 	wire := struct {
 		*plain

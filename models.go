@@ -38,11 +38,18 @@ type PublishRecord struct {
 // UnmarshalJSON reads the service's form. A time that cannot be read is zero
 // and no error: the publication it belongs to has been made.
 func (r *PublishRecord) UnmarshalJSON(b []byte) error {
+	if isNull(b) {
+		return nil
+	}
 	var wire wireRecord
 	err := json.Unmarshal(b, &wire)
 	*r = *wire.record()
 	return err
 }
+
+// isNull reports whether b is JSON's null, which leaves a value as it is, as
+// encoding/json has it for its own types.
+func isNull(b []byte) bool { return string(b) == "null" }
 
 // wireRecord is a PublishRecord as the service writes it.
 type (
@@ -81,6 +88,9 @@ type Version struct {
 
 // UnmarshalJSON reads the service's form. A time that cannot be read is zero.
 func (v *Version) UnmarshalJSON(b []byte) error {
+	if isNull(b) {
+		return nil
+	}
 	type plain Version
 	wire := struct {
 		*plain
@@ -92,7 +102,7 @@ func (v *Version) UnmarshalJSON(b []byte) error {
 }
 
 // InEffect reports whether this is the version that serves requests.
-func (v *Version) InEffect() bool { return v.Status == StatusInEffect }
+func (v Version) InEffect() bool { return v.Status == StatusInEffect }
 
 // Status is the state of a Version.
 type Status int

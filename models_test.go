@@ -95,6 +95,30 @@ func TestModelsOfWrongTypes(t *testing.T) {
 	}
 }
 
+// JSON's null leaves a value as it is, as encoding/json has it for its own types.
+func TestModelsOfNull(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, tt := range []struct{ got, want any }{
+		{&PublishRecord{APIID: "a", PublishTime: at, RequestID: "r", Recovered: true}, &PublishRecord{APIID: "a", PublishTime: at, RequestID: "r", Recovered: true}},
+		{&Version{ID: "v", PublishTime: at}, &Version{ID: "v", PublishTime: at}},
+		{&Environment{ID: "e", CreateTime: at}, &Environment{ID: "e", CreateTime: at}},
+		{&API{ID: "a", Publications: []Publication{{EnvID: "e"}}}, &API{ID: "a", Publications: []Publication{{EnvID: "e"}}}},
+	} {
+		require.NoError(t, tt.got.(json.Unmarshaler).UnmarshalJSON([]byte("null")))
+		assert.Equal(t, tt.want, tt.got)
+	}
+	within := struct{ Record PublishRecord }{PublishRecord{APIID: "a"}}
+	require.NoError(t, json.Unmarshal([]byte(`{"Record":null}`), &within))
+	assert.Equal(t, "a", within.Record.APIID)
+}
+
+func TestInEffect(t *testing.T) {
+	assert.True(t, Version{Status: StatusInEffect}.InEffect())
+	for _, status := range []Status{StatusNotInEffect, 0, 3} {
+		assert.False(t, Version{Status: status}.InEffect(), "%v", status)
+	}
+}
+
 func TestStatus(t *testing.T) {
 	for status, want := range map[Status]string{
 		StatusInEffect: "in effect", StatusNotInEffect: "not in effect", 0: "status 0", 3: "status 3", -1: "status -1",

@@ -443,6 +443,7 @@ func TestSettleBatch(t *testing.T) {
 		assert.Equal(t, NotApplied, OutcomeOf(err))
 		var e *BatchError
 		require.ErrorAs(t, err, &e)
+		assert.Equal(t, "PublishBatch", e.Op)
 		require.Len(t, e.Items, 3)
 		for i, item := range e.Items {
 			assert.Equal(t, ids[i], item.APIID)

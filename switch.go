@@ -61,7 +61,7 @@ func (c *Client) versionBefore(ctx context.Context, op, apiID, envID string) (*V
 		return nil, err
 	}
 	newestFirst(h.versions)
-	current := slices.IndexFunc(h.versions, func(v Version) bool { return v.InEffect() })
+	current := slices.IndexFunc(h.versions, Version.InEffect)
 	switch {
 	case current < 0:
 		return nil, &CallError{Op: op, APIID: apiID, why: "not published", tree: []error{ErrNotPublished}}

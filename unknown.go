@@ -74,7 +74,7 @@ func (c *Client) Settle(ctx context.Context, err error) (*PublishRecord, error) 
 // settleBatch settles the items of a batch that are unknown.
 func (c *Client) settleBatch(ctx context.Context, batch *BatchError) (*PublishRecord, error) {
 	var record *PublishRecord
-	left := &BatchError{op: batch.op, total: batch.total}
+	left := &BatchError{Op: batch.Op, total: batch.total}
 	for _, it := range batch.Items {
 		if record, it.Err = c.Settle(ctx, it.Err); it.Err != nil {
 			left.Items = append(left.Items, it)
