@@ -20,9 +20,11 @@ type Authenticator interface {
 	Authenticate(r *http.Request) error
 }
 
-// Refresher is an Authenticator that can get new credentials. Refresh is called
-// after a 401 that new credentials may cure, with the request that was
-// rejected; if it returns true the call is attempted once more, exactly once.
+// Refresher is implemented by an [Authenticator] that can get new credentials.
+// Refresh is called after a 401 that new credentials may cure, with the request
+// that was rejected. If it returns true the request is attempted once more; reading
+// the history to settle an outcome may ask it again. It must be safe for concurrent
+// use.
 type Refresher interface {
 	Refresh(rejected *http.Request) bool
 }
@@ -42,12 +44,14 @@ const redacted = "REDACTED"
 // No method of it runs, and so it shows, where fmt is given the verbs %p or %w,
 // which suit no text (go vet reports them), and where it stands in an unexported
 // field of a struct that is printed. Behind a pointer in such a field it shows
-// only with verbs that suit no pointer, such as %s. It also shows to whatever
-// copies or prints memory without asking for methods, such as encoding/gob,
-// go-spew, and go-cmp with unexported fields. The same goes for the structs of
-// this package that have a Secret in them. What the package makes of them, such
-// as an Authenticator or a Client, holds them in functions, into which none of
-// these look.
+// only with verbs that suit no pointer, such as %s. It also shows as the key of a
+// map in JSON, and to whatever copies or prints memory without asking for methods,
+// such as encoding/gob, go-spew, and go-cmp with unexported fields. The same goes
+// for the structs of this package that have a Secret in them. What the package makes
+// of them, such as an Authenticator or a Client, holds them in functions, into which
+// none of these look.
+//
+// What is written as JSON cannot be read back: it is REDACTED.
 type Secret string
 
 // Format prints REDACTED whatever the verb, and nothing for an empty secret.
@@ -131,7 +135,7 @@ func (t *staticToken) Authenticate(r *http.Request) error {
 // five minutes before it ends (a fifth of its life, if that is less), has one
 // fetch under way at a time, whose result all waiting calls share, and goes on
 // with a living token when an early renewal fails. When the service rejects a
-// token, that token is dropped and the call attempted once more with a new one.
+// token, that token is dropped, and the request attempted once more with a new one.
 //
 // A [Token] as its own source does not change: it is used as [StaticToken] is, and
 // New refuses one that is empty or cannot go into a header. Without a source, or

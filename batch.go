@@ -18,8 +18,9 @@ type BatchRequest struct {
 
 // PublishBatch publishes many APIs in one environment, with one request for a
 // thousand. What fails does so API by API, as Publish does, and is reported in
-// a *BatchError; the result then has the others all the same. It is nil only if
-// nothing was sent: r is invalid, or the group cannot be listed.
+// a *BatchError; the result then still has an item for every API, those that failed
+// included. It is nil only if nothing was sent: r is invalid, or the group cannot
+// be listed.
 //
 // A group is listed first, which takes the right to list APIs, and then is a
 // batch of its members. An API that joins or leaves it meanwhile may or may not

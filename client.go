@@ -16,7 +16,9 @@ type Client struct {
 }
 
 // New makes a Client from cfg. It does no I/O. Its error matches
-// [ErrInvalidArgument] and names every mistake in cfg at once.
+// [ErrInvalidArgument] and names every mistake in cfg at once. What is wrong in a
+// source that fetches credentials its first call says, for [IAM], [Agency] and
+// [ECSKeys] as ErrInvalidArgument too.
 func New(cfg Config) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -54,7 +56,7 @@ func (c *Client) pointAt(instanceID string) {
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
 // Format prints which gateway the client is for, whatever the verb, so that no
-// formatting of a Client shows what it holds.
+// formatting of a *Client shows what it holds.
 func (c *Client) Format(s fmt.State, _ rune) {
 	if c == nil {
 		fmt.Fprint(s, "apig.Client(nil)")

@@ -19,6 +19,9 @@ const metadataService = "http://169.254.169.254"
 // ECSKeys gets the temporary keys of the agency that an ECS server was given,
 // from the metadata service of that server. *ECSKeys is a [KeySource]; give it to
 // [KeyAuth]. Its zero value is ready to use.
+//
+// An attempt has 3 s. The token of the metadata service is asked for once, and the
+// keys again as by any call that only reads. Of a failure Op is ECS metadata.
 type ECSKeys struct {
 	// Endpoint stands in for the metadata service in tests. Empty means
 	// http://169.254.169.254. Nothing secret is sent there.

@@ -24,7 +24,8 @@ var (
 	// sent. The message names the field.
 	ErrInvalidArgument = errors.New("apig: invalid argument")
 
-	// ErrBadRequest is a request that the service refused as wrong.
+	// ErrBadRequest is a request that the service refused as wrong, or answered
+	// with a redirect, which is not followed.
 	ErrBadRequest = errors.New("apig: bad request")
 
 	// ErrUnauthorized means that the credentials are missing, expired or wrong.
@@ -33,8 +34,9 @@ var (
 	// ErrForbidden means that the user or the account may not do this.
 	ErrForbidden = errors.New("apig: forbidden")
 
-	// ErrNotFound means that the API, environment, version or gateway does
-	// not exist, or, together with ErrNotPublished, the publication.
+	// ErrNotFound means that the API, group, environment, version, gateway or
+	// address does not exist, that nothing has the name, or, together with
+	// ErrNotPublished, that there is no publication.
 	ErrNotFound = errors.New("apig: not found")
 
 	// ErrNotPublished means that the API is not published in the environment.
@@ -74,7 +76,8 @@ func (notPublished) Unwrap() error { return ErrNotFound }
 // APIGError is an answer of the service, or of something in front of it, that
 // is not a success.
 type APIGError struct {
-	// Op is the method that was called, such as Publish.
+	// Op is the method that was called, such as Publish, or IAM, IAM agency or ECS
+	// metadata.
 	Op string
 	// APIID is the API it was about, if it was about one.
 	APIID string
@@ -207,9 +210,10 @@ func (e *BatchError) Unwrap() []error {
 // CallError is a call that failed without an answer of the service to show for
 // it: nothing could be sent, the answer could not be read, or its context ended.
 // errors.Is and errors.As find the reason: the end of the context, a net.Error,
-// [ErrBadResponse], or what an Authenticator or a Limiter has returned.
+// [ErrBadResponse], or what an Authenticator or a Limiter has returned. A mistake
+// in the arguments of the call is [ErrInvalidArgument] without a CallError.
 type CallError struct {
-	// Op is the method that was called, such as Publish.
+	// Op is the method that was called, or as in an APIGError.
 	Op string
 	// APIID is the API it was about, if it was about one.
 	APIID string

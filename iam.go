@@ -15,7 +15,7 @@ import (
 )
 
 // IAMEndpoint returns the address of the identity service (IAM) of a region of
-// Huawei Cloud.
+// Huawei Cloud, as [Endpoint] does of APIG, also for what cannot be a region.
 func IAMEndpoint(region string) string { return serviceEndpoint("iam", region) }
 
 // IAM gets tokens for a user's name and password from the identity service,
@@ -64,6 +64,9 @@ func (i *IAM) Format(s fmt.State, _ rune) {
 
 // Agency gets tokens of an agency, with which another account has delegated
 // some of its rights. *Agency is a [TokenSource], as IAM is.
+//
+// A failure of the service is an *APIGError whose Op is IAM agency. It is retried as
+// that of IAM is. What Source returns is passed on.
 type Agency struct {
 	Endpoint string // of IAM, as in IAM
 

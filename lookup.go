@@ -39,8 +39,9 @@ type EnvironmentQuery struct {
 	Name string // exactly this one
 }
 
-// Environments lists the environments of the gateway, as Versions lists
-// versions.
+// Environments lists the environments of the gateway in its own order, page by page
+// as they are ranged over. An error is the last that is yielded, perhaps after some
+// environments. What joins or leaves meanwhile may be missing or come twice.
 func (c *Client) Environments(ctx context.Context, q EnvironmentQuery) iter.Seq2[Environment, error] {
 	query := url.Values{}
 	if q.Name != "" {
@@ -58,7 +59,8 @@ func (c *Client) EnvironmentByName(ctx context.Context, name string) (*Environme
 	return exactlyOne("EnvironmentByName", name, c.Environments(ctx, EnvironmentQuery{Name: name}))
 }
 
-// API is an API of the gateway, and where it is published.
+// API is an API of the gateway, and where it is published. The JSON that is made of
+// it lacks its Publications.
 type API struct {
 	ID           string        `json:"id"`
 	Name         string        `json:"name"`
@@ -69,7 +71,7 @@ type API struct {
 	Path         string        `json:"req_uri"`
 	AuthType     string        `json:"auth_type"`
 	Remark       string        `json:"remark"`
-	Publications []Publication `json:"-"` // newest first
+	Publications []Publication `json:"-"` // newest first, as the service gives them
 }
 
 // Publication is one environment that an API is published in.
@@ -146,7 +148,9 @@ type APIQuery struct {
 	EnvID   string // published in this environment
 }
 
-// APIs lists the APIs of the gateway, as Versions lists versions.
+// APIs lists the APIs of the gateway in its own order, page by page as they are
+// ranged over. An error is the last that is yielded, perhaps after some APIs. What
+// joins or leaves meanwhile may be missing or come twice.
 func (c *Client) APIs(ctx context.Context, q APIQuery) iter.Seq2[API, error] {
 	return only(q.list("APIs").all(ctx, &c.service, q.check()), func(a API) bool { return q.Name == "" || a.Name == q.Name })
 }

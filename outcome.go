@@ -32,7 +32,7 @@ func (o Outcome) String() string {
 // OutcomeOf says what an error that a change has returned means: nil is Applied,
 // an error that matches [ErrOutcomeUnknown] is Unknown, and every other one is
 // NotApplied. Of a *BatchError it is the worst of its items: Unknown before
-// NotApplied.
+// NotApplied. The other APIs of the batch were applied all the same.
 func OutcomeOf(err error) Outcome {
 	switch {
 	case err == nil:

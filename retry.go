@@ -13,7 +13,8 @@ import (
 
 // RetryPolicy says how often and when an attempt is repeated, and how an unknown
 // outcome is settled. The zero value is the defaults. Negative values, a MinWait
-// above MaxWait, and times above 24 h are refused by New.
+// above MaxWait, and times above 24 h are refused by New, and in IAM and Agency by
+// Token.
 //
 // It also bounds the whole time of a call whose context has no deadline: a call
 // that changes something ends within

@@ -317,6 +317,12 @@ func TestWhereSecretsShow(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, gob.NewEncoder(&out).Encode(struct{ V []Secret }{[]Secret{secretToken}}))
 	assert.NotEmpty(t, spilled(out.String(), secretToken))
+	b, err := json.Marshal(map[Secret]Secret{"": secretToken})
+	require.NoError(t, err)
+	assert.Empty(t, spilled(string(b), secretToken))
+	b, err = json.Marshal(map[Secret]int{secretToken: 1})
+	require.NoError(t, err)
+	assert.NotEmpty(t, spilled(string(b), secretToken), "as a key")
 }
 
 // reachable is all texts that can be reached from a value by whoever follows every

@@ -31,13 +31,14 @@ const asLongAsContext = time.Duration(1 << 62)
 // error that is or wraps an *UnknownError, perhaps one made again from its JSON.
 // It reads the gateway's history for as long as ctx lasts, and changes nothing.
 // It returns the record of a change that was applied, an error that is not
-// unknown for one that was not, or an *UnknownError again.
+// unknown for one that was not, or an *UnknownError again. The record is nil
+// otherwise, and for a nil error.
 //
 // Of a *BatchError it settles every item of unknown outcome, one after the
 // other, and returns the items that then still are failed as a *BatchError, or
 // nil if there are none; the record is that of the item if it had only one.
 //
-// That of a change on another gateway leaves the outcome unknown, and matches
+// What another gateway was to change stays unknown, and the error matches
 // [ErrInvalidArgument] too. An error that is not unknown comes back unchanged, and
 // so does nil.
 func (c *Client) Settle(ctx context.Context, err error) (*PublishRecord, error) {

@@ -55,7 +55,7 @@ type Apply int
 const (
 	ApplyNever Apply = iota // it does not
 	ApplyFirst              // before the end that its client sees
-	ApplyLater              // After that end (of EndHang: its beginning), or at Close if that is sooner
+	ApplyLater              // after that end (of EndHang: its beginning), or at Close if that is sooner
 )
 
 // End is what the client of a struck request gets to see.
