@@ -84,7 +84,7 @@ type UnknownError struct {
 
 	cause error  // of the last attempt; nil in one made from JSON
 	why   string // it could not be settled
-	ended error  // of the caller's context, or the mistake in an error made from JSON; or nil
+	ended error  // of the caller's context, or the mistake for which Settle did not look; or nil
 
 	// rivals are publications of the client whose versions are not this one's; nil
 	// in an error made from JSON.
