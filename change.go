@@ -206,7 +206,7 @@ func (t *turns) remember(ch *change, it *item) {
 		return
 	}
 	m, id := it.turn.in(cmp.Or(ch.envID, it.Record.EnvID)), it.Record.VersionID
-	m.applied(id, ch.makesVersion, t.at(now))
+	m.applied(reported{id, t.at(now), ch.makesVersion, sentAt(it.since)})
 	if !ch.makesVersion {
 		return
 	}

@@ -89,6 +89,13 @@ func (q *inquiry) within(v *Version) bool {
 		(!q.until.known() || !v.PublishTime.After(q.until.earliest.Add(slack)))
 }
 
+// ofThisCall reports whether the version was reported already as what the change
+// has made, since it is settled once more.
+func (q *inquiry) ofThisCall(v *Version) bool {
+	r := q.turn.reported(v.ID)
+	return r != nil && r.madeBy != 0 && r.madeBy == sentAt(q.sentAt)
+}
+
 // ofAnotherCall reports whether the version belongs to another call of this client,
 // and whether it was there before the change was sent.
 func (q *inquiry) ofAnotherCall(v *Version) (yes, before bool) {
@@ -114,6 +121,9 @@ func judgePublish(h *history, q *inquiry) finding {
 	)
 	for i := range h.versions {
 		v := &h.versions[i]
+		if q.ofThisCall(v) {
+			return finding{outcome: Applied, version: v}
+		}
 		anotherCall, before := q.ofAnotherCall(v)
 		switch {
 		case anotherCall:

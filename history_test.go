@@ -74,7 +74,7 @@ func (s scene) judge(judge func(*history, *inquiry) finding) finding {
 		made bool
 	}{{s.before, earlier, true}, {s.meanwhile, began, true}, {s.after, since, true}, {s.switched, since, false}, {s.again, earlier, true}} {
 		for _, id := range row.ids {
-			m.versions = append(m.versions, reported{id, row.at, row.made})
+			m.versions = append(m.versions, reported{id, row.at, row.made, 0})
 		}
 	}
 	switch {
@@ -341,22 +341,22 @@ func wallAhead(t time.Time, d time.Duration) time.Time {
 // An environment remembers the twenty versions that were reported last.
 func TestReportedVersions(t *testing.T) {
 	own := &turn{}
-	own.in("e").applied("first", true, time.Second)
+	own.in("e").applied(reported{"first", time.Second, true, 0})
 	for i := range 20 - 1 {
-		own.in("E").applied(fmt.Sprint("v", i), true, 2*time.Second)
+		own.in("E").applied(reported{fmt.Sprint("v", i), 2 * time.Second, true, 0})
 	}
-	own.in("f").applied("w", false, 3*time.Second)
-	own.in("f").applied("w", false, 4*time.Second)
-	own.in("f").applied("", false, 4*time.Second) // nothing is in effect any more
+	own.in("f").applied(reported{"w", 3 * time.Second, false, 0})
+	own.in("f").applied(reported{"w", 4 * time.Second, false, 0})
+	own.in("f").applied(reported{"", 4 * time.Second, false, 0}) // nothing is in effect any more
 	known := func(id string) bool { return own.reported(id) != nil }
 	assert.True(t, known("first"))
-	own.in("e").applied("FIRST", false, 4*time.Second) // it moves to the end, and displaces nothing
+	own.in("e").applied(reported{"FIRST", 4 * time.Second, false, 0}) // it moves to the end, and displaces nothing
 	assert.True(t, known("v0"))
-	assert.Equal(t, reported{"FIRST", time.Second, true}, *own.reported("first"), "and it is remembered what it was before")
-	own.in("e").applied("new", true, 5*time.Second)
+	assert.Equal(t, reported{"FIRST", time.Second, true, 0}, *own.reported("first"), "and it is remembered what it was before")
+	own.in("e").applied(reported{"new", 5 * time.Second, true, 0})
 	assert.False(t, known("v0"))
 	assert.True(t, known("first"))
-	assert.Equal(t, reported{"w", 3 * time.Second, false}, *own.reported("w"), "of another environment")
+	assert.Equal(t, reported{"w", 3 * time.Second, false, 0}, *own.reported("w"), "of another environment")
 	assert.False(t, known(""))
 	assert.Len(t, own.in("e").versions, 20)
 }
@@ -366,12 +366,12 @@ func TestReportedVersions(t *testing.T) {
 func TestChangedAfter(t *testing.T) {
 	const at = time.Second
 	var all memories
-	all.in("e").applied("", false, at)
+	all.in("e").applied(reported{"", at, false, 0})
 	assert.True(t, all.changedAfter("E", at-1))
 	assert.True(t, all.changedAfter("", at-1))
 	assert.False(t, all.changedAfter("f", at-1))
 	assert.False(t, all.changedAfter("e", at), "not after itself")
-	all.in("").applied("", false, 2*at)
+	all.in("").applied(reported{"", 2 * at, false, 0})
 	assert.True(t, all.changedAfter("f", at))
 	var none memories
 	none.in("e")

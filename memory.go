@@ -1,6 +1,7 @@
 package apig
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +29,16 @@ type reported struct {
 	versionID string
 	since     time.Duration
 	made      bool
+	madeBy    int64 // when the publication was sent, as sentAt makes it; zero: that is of no interest
+}
+
+// sentAt is when a change was sent, as a memory keeps it to tell the change from
+// others: the same whether the time has gone through JSON or not.
+func sentAt(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
 }
 
 // unnamed is a publication whose version is not known, since its outcome was
@@ -131,14 +142,14 @@ func (all memories) settled(sentAt time.Time) {
 
 // applied remembers a change that is about to be reported, and the version that
 // it has put into effect, if any; made says that it has also made it.
-func (m *memory) applied(versionID string, made bool, at time.Duration) {
-	m.changed = at
-	if versionID == "" {
+func (m *memory) applied(now reported) {
+	m.changed = now.since
+	if now.versionID == "" {
 		return
 	}
-	now := reported{versionID, at, made}
-	if i := slices.IndexFunc(m.versions, func(r reported) bool { return strings.EqualFold(r.versionID, versionID) }); i >= 0 {
-		now.since, now.made = m.versions[i].since, made || m.versions[i].made
+	if i := slices.IndexFunc(m.versions, func(r reported) bool { return strings.EqualFold(r.versionID, now.versionID) }); i >= 0 {
+		before := m.versions[i]
+		now.since, now.made, now.madeBy = before.since, now.made || before.made, cmp.Or(before.madeBy, now.madeBy)
 		m.versions = slices.Delete(m.versions, i, i+1)
 	}
 	if len(m.versions) == rememberedVersions {

@@ -387,6 +387,34 @@ func TestSettleOnAnotherGateway(t *testing.T) {
 	}
 }
 
+// Settled once more, a change is what it was settled as before.
+func TestSettleTwice(t *testing.T) {
+	for name, f := range map[string]apigtest.Fault{"applied": apigtest.ApplyThenClose(), "not applied": apigtest.CloseBefore()} {
+		for _, tagged := range []bool{false, true} {
+			virtually(t, fmt.Sprintf("%s, tagged: %v", name, tagged), func(t *testing.T) {
+				s := newSite(t, func(c *Config) { c.Retry.TagRemark = tagged })
+				s.theirs("1.4.1")
+				time.Sleep(time.Hour)
+				s.Inject(f.On(apigtest.OpAction), apigtest.Answer(403, noPermissionBody).On(apigtest.OpHistory).Always())
+				_, lost := s.Publish(t.Context(), s.request("1.4.2"))
+				require.ErrorIs(t, lost, ErrOutcomeUnknown)
+				s.ClearFaults()
+				for range 2 {
+					for _, lost := range []error{lost, overJSON(t, lost)} {
+						_, err := s.Settle(t.Context(), lost)
+						assert.Equal(t, name, OutcomeOf(err).String())
+						time.Sleep(time.Second)
+					}
+				}
+				_, err := s.Publish(t.Context(), s.request("1.4.2")) // which is another one with the same remark
+				require.NoError(t, err)
+				_, err = s.Settle(t.Context(), lost)
+				assert.Equal(t, name, OutcomeOf(err).String())
+			})
+		}
+	}
+}
+
 // What is no unknown outcome comes back as it was.
 func TestSettleOfAnythingElse(t *testing.T) {
 	s := newSite(t)

@@ -223,7 +223,7 @@ func TestTurnsAreForgotten(t *testing.T) {
 			own, err := turns.take(t.Context(), []string{api}, 1)
 			require.NoError(t, err)
 			if remember {
-				own[0].in("e").applied("v", true, time.Second)
+				own[0].in("e").applied(reported{"v", time.Second, true, 0})
 			}
 			turns.release(own[0])
 		}
@@ -251,7 +251,7 @@ func TestTurnsAreForgotten(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, 1, kept(), "the one in use stays")
 		assert.Nil(t, turns.timer, "nothing is left to do")
-		held[0].in("e").applied("v", true, time.Second)
+		held[0].in("e").applied(reported{"v", time.Second, true, 0})
 		turns.release(held[0])
 		own, err := turns.take(t.Context(), []string{"held"}, 1)
 		require.NoError(t, err)
@@ -284,7 +284,7 @@ func TestTurnsAreRememberedLongEnough(t *testing.T) {
 		turns := (&gateways{late: 2 * time.Second, byGateway: map[string]*turns{}}).of("i")
 		own, err := turns.takeOne(t.Context(), "api")
 		require.NoError(t, err)
-		own.in("e").applied("v", true, time.Second)
+		own.in("e").applied(reported{"v", time.Second, true, 0})
 		turns.release(own)
 		older := func() int {
 			synctest.Wait()

@@ -85,6 +85,7 @@ type call struct {
 	settle   int           // how often to settle what is unknown
 	rest     time.Duration // before each of these
 	abroad   bool          // another process does that, with what it was told
+	again    bool          // what is settled is settled once more
 
 	writes float64 // how likely a fault strikes a request that changes something
 	reads  float64 // the same for one that does not

@@ -150,6 +150,7 @@ func newPlan(s scenario, seed uint64) *plan {
 	}
 	for id, left := 0, 0; id < callsAWorld; id++ {
 		c := s.call(d, p, id, upper)
+		c.again = newDice(seed, "settled again", id).chance(0.5)
 		if left == 0 && d.chance(s.bursts) {
 			left = d.within(12, 16)
 		}
