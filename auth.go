@@ -15,7 +15,9 @@ import (
 
 // Authenticator puts credentials on a request. Authenticate is called once for
 // each attempt, on the finished request, and may block until the request's
-// context ends. It must be safe for concurrent use.
+// context ends. It must be safe for concurrent use. Its error ends the call, unless
+// the time of the attempt was over: it is in a [*CallError], and in that attempt
+// nothing was sent.
 type Authenticator interface {
 	Authenticate(r *http.Request) error
 }
@@ -100,7 +102,7 @@ func ending(expiry time.Time) string {
 	return "until " + expiry.Format(time.RFC3339)
 }
 
-// TokenSource gets tokens. It does no caching: [TokenAuth] does. *IAM is one.
+// TokenSource gets tokens. It does no caching: [TokenAuth] does. [*IAM] is one.
 type TokenSource interface {
 	Token(ctx context.Context) (Token, error)
 }

@@ -18,7 +18,7 @@ type BatchRequest struct {
 
 // PublishBatch publishes many APIs in one environment, with one request for a
 // thousand. What fails does so API by API, as Publish does, and is reported in
-// a *BatchError; the result then still has an item for every API, those that failed
+// a [*BatchError]; the result then still has an item for every API, those that failed
 // included. It is nil only if nothing was sent: r is invalid, or the group cannot
 // be listed.
 //

@@ -54,7 +54,7 @@ type Config struct {
 	Limiter Limiter
 
 	// Logger gets one Debug record an attempt and one Warn record for each
-	// retry and each settling of unknown outcomes, never a credential or a body,
+	// repetition and each settling of unknown outcomes, never a credential or a body,
 	// and of the headers only the request ID. Nil means silence.
 	Logger *slog.Logger
 
@@ -64,7 +64,8 @@ type Config struct {
 
 // Limiter paces the attempts of a Client. Wait blocks until one more attempt
 // may be made, or returns an error if ctx ends first. *rate.Limiter of
-// golang.org/x/time/rate is one.
+// golang.org/x/time/rate is one. Its error ends the call: it is in a [*CallError],
+// and in that attempt nothing was sent.
 type Limiter interface {
 	Wait(ctx context.Context) error
 }

@@ -6,7 +6,8 @@
 // A change returns a record if it was applied. An error that matches
 // [ErrOutcomeUnknown] means that it may have been applied and that the client
 // could not find out; any other error, that nothing has changed. [OutcomeOf] tells
-// the three apart, and [Client.Settle] looks again, also in another process.
+// the three apart, and [Client.Settle] looks again, also in another process with a
+// client for the same gateway.
 //
 // Publishing twice makes two versions, so an attempt whose answer was lost is not
 // simply repeated: the client looks for it in the gateway's history. Calls for one

@@ -16,9 +16,9 @@ import (
 	"github.com/apig-go/apig/internal/errorbody"
 )
 
-// Sentinels for errors.Is. Every *APIGError matches exactly one of them, but
+// Sentinels for errors.Is. Every [*APIGError] matches exactly one of them, but
 // for ErrNotPublished, which is ErrNotFound too. Ask for ErrOutcomeUnknown first,
-// as [OutcomeOf] does: such an error also holds the *APIGError that led to it.
+// as [OutcomeOf] does: such an error also holds the [*APIGError] that led to it.
 var (
 	// ErrInvalidArgument is a mistake of the caller, found before anything was
 	// sent. The message names the field.

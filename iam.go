@@ -22,7 +22,7 @@ func IAMEndpoint(region string) string { return serviceEndpoint("iam", region) }
 // scoped to a project. *IAM is a [TokenSource]; give it to [TokenAuth], which keeps
 // the tokens: one lasts for 24 hours.
 //
-// A failure of the service is an *APIGError whose Op is IAM. It is retried as
+// A failure of the service is an [*APIGError] whose Op is IAM. It is retried as
 // any call that only reads is.
 type IAM struct {
 	Endpoint string // such as https://iam.cn-north-4.myhuaweicloud.com, see IAMEndpoint
@@ -65,7 +65,7 @@ func (i *IAM) Format(s fmt.State, _ rune) {
 // Agency gets tokens of an agency, with which another account has delegated
 // some of its rights. *Agency is a [TokenSource], as IAM is.
 //
-// A failure of the service is an *APIGError whose Op is IAM agency. It is retried as
+// A failure of the service is an [*APIGError] whose Op is IAM agency. It is retried as
 // that of IAM is. What Source returns is passed on.
 type Agency struct {
 	Endpoint string // of IAM, as in IAM

@@ -29,7 +29,7 @@ func (k Keys) Format(s fmt.State, _ rune) {
 	fmt.Fprintf(s, "apig.Keys(%s, %s)", errorbody.Line(k.AccessKey, maxCode), ending(k.Expiry))
 }
 
-// KeySource gets keys. It does no caching: [KeyAuth] does. *ECSKeys is one.
+// KeySource gets keys. It does no caching: [KeyAuth] does. [*ECSKeys] is one.
 type KeySource interface {
 	Keys(ctx context.Context) (Keys, error)
 }

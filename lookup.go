@@ -39,9 +39,7 @@ type EnvironmentQuery struct {
 	Name string // exactly this one
 }
 
-// Environments lists the environments of the gateway in its own order, page by page
-// as they are ranged over. An error is the last that is yielded, perhaps after some
-// environments. What joins or leaves meanwhile may be missing or come twice.
+// Environments lists the environments of the gateway as [Client.APIs] lists APIs.
 func (c *Client) Environments(ctx context.Context, q EnvironmentQuery) iter.Seq2[Environment, error] {
 	query := url.Values{}
 	if q.Name != "" {
@@ -149,8 +147,9 @@ type APIQuery struct {
 }
 
 // APIs lists the APIs of the gateway in its own order, page by page as they are
-// ranged over. An error is the last that is yielded, perhaps after some APIs. What
-// joins or leaves meanwhile may be missing or come twice.
+// ranged over. An error is the last that is yielded, perhaps after some APIs; a list
+// of more than 100,000 is [ErrBadResponse]. What joins or leaves meanwhile may be
+// missing or come twice. The sequence can be ranged over again and then reads anew.
 func (c *Client) APIs(ctx context.Context, q APIQuery) iter.Seq2[API, error] {
 	return only(q.list("APIs").all(ctx, &c.service, q.check()), func(a API) bool { return q.Name == "" || a.Name == q.Name })
 }

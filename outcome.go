@@ -31,7 +31,7 @@ func (o Outcome) String() string {
 
 // OutcomeOf says what an error that a change has returned means: nil is Applied,
 // an error that matches [ErrOutcomeUnknown] is Unknown, and every other one is
-// NotApplied. Of a *BatchError it is the worst of its items: Unknown before
+// NotApplied. Of a [*BatchError] it is the worst of its items: Unknown before
 // NotApplied. The other APIs of the batch were applied all the same.
 func OutcomeOf(err error) Outcome {
 	switch {
@@ -45,7 +45,7 @@ func OutcomeOf(err error) Outcome {
 
 // UnknownError is a change that may have been applied and whose outcome could
 // not be found out. It matches [ErrOutcomeUnknown], and errors.As finds what began
-// it, such as an *APIGError. [Client.Settle] looks again.
+// it, such as an [*APIGError]. [Client.Settle] looks again.
 //
 // Its fields are enough to go on, for a person as for another process: Settle
 // takes an UnknownError that was made again from its JSON. On another machine its

@@ -43,7 +43,8 @@ type RetryPolicy struct {
 
 	// SettleWait is how long a request that was sent, but not answered, may
 	// take to be applied; twice that after a timeout. Zero means 1 s. An unknown
-	// outcome is waited for that long before its absence is believed.
+	// outcome is waited for that long before its absence is believed: a request that
+	// is applied later can make a second version, or undo a later call.
 	SettleWait time.Duration
 
 	// SettleTimeout is how long reading the history may go on after that. Zero
@@ -54,7 +55,8 @@ type RetryPolicy struct {
 
 	// TagRemark adds a short tag to the remark of a publication, different
 	// for each call. It makes settling exact where several processes publish
-	// the same API with the same remark.
+	// the same API with the same remark, none being one too: without it a version
+	// that another process has made meanwhile can be taken for the lost one.
 	TagRemark bool
 }
 

@@ -26,6 +26,11 @@ func (c *Client) SwitchVersion(ctx context.Context, apiID, versionID string) (*P
 // environment before the one that is in effect now. The error matches
 // [ErrNotPublished] if none is in effect, and [ErrNotFound] if there is none before
 // it. Otherwise it means the same as that of Publish.
+//
+// What somebody else switches to leaves no time in the history: a lost Rollback may
+// be taken for not applied because of it and undo it. A repetition may also undo what
+// somebody else has changed in the second before. The same goes for SwitchVersion,
+// OfflineVersion and Offline.
 func (c *Client) Rollback(ctx context.Context, apiID, envID string) (*PublishRecord, error) {
 	const op = "Rollback"
 	if err := (ActionRequest{APIID: apiID, EnvID: envID}).check(maxRemark); err != nil {

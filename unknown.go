@@ -28,14 +28,14 @@ func actionOf(op string) *action {
 const asLongAsContext = time.Duration(1 << 62)
 
 // Settle looks again what became of a change whose outcome was unknown: of an
-// error that is or wraps an *UnknownError, perhaps one made again from its JSON.
+// error that is or wraps an [*UnknownError], perhaps one made again from its JSON.
 // It reads the gateway's history for as long as ctx lasts, and changes nothing.
 // It returns the record of a change that was applied, an error that is not
-// unknown for one that was not, or an *UnknownError again. The record is nil
+// unknown for one that was not, or an [*UnknownError] again. The record is nil
 // otherwise, and for a nil error.
 //
-// Of a *BatchError it settles every item of unknown outcome, one after the
-// other, and returns the items that then still are failed as a *BatchError, or
+// Of a [*BatchError] it settles every item of unknown outcome, one after the
+// other, and returns the items that then still are failed as a [*BatchError], or
 // nil if there are none; the record is that of the item if it had only one.
 //
 // What another gateway was to change stays unknown, and the error matches

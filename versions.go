@@ -21,7 +21,8 @@ type VersionQuery struct {
 
 // Versions lists the versions that the gateway holds, the last ten of each
 // environment, newest first. It reads them all before it yields the first, and
-// yields an error at most once, instead of them. The sequence can be ranged over
+// yields an error at most once, instead of them: [ErrInvalidArgument], [ErrNotFound]
+// if there is no such API, or why it cannot be read. The sequence can be ranged over
 // again and then reads anew.
 func (c *Client) Versions(ctx context.Context, q VersionQuery) iter.Seq2[Version, error] {
 	var bad problems
