@@ -84,71 +84,41 @@ func (v verdict) String() string {
 
 // meaning is what a code says of the call that it answers.
 type meaning struct {
-	code     Code
 	sentinel error
 	verdict  verdict
 }
 
-// meanings has the codes whose HTTP status says too little or the wrong thing.
+// meaning knows the codes whose HTTP status says too little or the wrong thing.
 // The verdict final gives way to the status where that is 500 or more, for then
 // the change may have been applied; renew counts with the status 401 only.
-var meanings = [...]meaning{
-	{CodeTokenMissing, ErrUnauthorized, renew},
-	{CodeTokenExpired, ErrUnauthorized, renew},
-	{CodeTokenInvalid, ErrUnauthorized, renew},
-	{CodeTokenNoProject, ErrUnauthorized, final},
-	{CodeNoPermission, ErrForbidden, final},
-	{CodeTokenNoDomain, ErrUnauthorized, final},
-	{CodeInvalidDomain, ErrUnauthorized, final},
-	{CodeTokenNoUser, ErrUnauthorized, final},
-	{CodePolicyUnavailable, ErrServer, final},
-	{CodeRealNameRequired, ErrForbidden, final},
-	{CodeBalanceInsufficient, ErrForbidden, final},
-	{CodeAccountFrozen, ErrForbidden, final},
-	{CodeInsufficientPermissions, ErrForbidden, final},
-	{CodeNoAPIPermission, ErrForbidden, final},
-	{CodeNoEnvPermission, ErrForbidden, final},
-	{CodeOperationForbidden, ErrForbidden, final},
-	{CodeNoInstancePermission, ErrForbidden, final},
-	{CodeTaskForbidden, ErrForbidden, final},
-	{CodeParameterError, ErrBadRequest, final},
-	{CodeInvalidParameter, ErrBadRequest, final},
-	{CodeInvalidQuery, ErrBadRequest, final},
-	{CodeGroupNotFound, ErrNotFound, final},
-	{CodeAPINotFound, ErrNotFound, final},
-	{CodeEnvNotFound, ErrNotFound, final},
-	{CodeNotPublished, ErrNotPublished, final},
-	{CodeVersionNotFound, ErrNotFound, final},
-	{CodeInstanceNotFound, ErrNotFound, final},
-	{CodeAlreadyPerformed, ErrConflict, final},
-	{CodeSyncFailed, ErrServer, unknown},
-	{CodeOncePerMinute, ErrThrottled, notApplied},
-	{CodeTaskRunning, ErrConflict, notApplied},
-	{CodeTooManyRequests, ErrThrottled, notApplied},
-	{CodeInternal, ErrServer, unknown},
-	{CodeAuthTokenMissing, ErrUnauthorized, renew},
-	{CodeAuthTokenExpired, ErrUnauthorized, renew},
-	{CodeAuthTokenInvalid, ErrUnauthorized, renew},
-	{CodeGatewayNotFound, ErrNotFound, final},
-	{CodeGatewayStatus, ErrConflict, notApplied},
-	{CodeGatewayLocked, ErrConflict, notApplied},
-	{CodeGatewayLockFailed, ErrConflict, notApplied},
-	{CodeFrontNotFound, ErrNotFound, final},
-	{CodeFrontAuth, ErrUnauthorized, renew},
-	{CodeFrontAppAuth, ErrUnauthorized, final},
-	{CodeFrontTokenRenew, ErrUnauthorized, renew},
-	{CodeFrontThrottled, ErrThrottled, notApplied},
-	{CodeFrontIAMUnavailable, ErrServer, unknown},
-	{CodeFrontRegion, ErrForbidden, final},
-}
-
-// meaning looks a code up.
-func (c Code) meaning() (meaning, bool) {
-	twin := c.twin()
-	for _, m := range meanings {
-		if m.code == twin {
-			return m, true
-		}
+func (c Code) meaning() (m meaning, known bool) {
+	switch c.twin() {
+	case CodeTokenMissing, CodeTokenExpired, CodeTokenInvalid, CodeAuthTokenMissing,
+		CodeAuthTokenExpired, CodeAuthTokenInvalid, CodeFrontAuth, CodeFrontTokenRenew:
+		return meaning{ErrUnauthorized, renew}, true
+	case CodeTokenNoProject, CodeTokenNoDomain, CodeInvalidDomain, CodeTokenNoUser, CodeFrontAppAuth:
+		return meaning{ErrUnauthorized, final}, true
+	case CodeNoPermission, CodeRealNameRequired, CodeBalanceInsufficient, CodeAccountFrozen,
+		CodeInsufficientPermissions, CodeNoAPIPermission, CodeNoEnvPermission, CodeOperationForbidden,
+		CodeNoInstancePermission, CodeTaskForbidden, CodeFrontRegion:
+		return meaning{ErrForbidden, final}, true
+	case CodeParameterError, CodeInvalidParameter, CodeInvalidQuery:
+		return meaning{ErrBadRequest, final}, true
+	case CodeGroupNotFound, CodeAPINotFound, CodeEnvNotFound, CodeVersionNotFound,
+		CodeInstanceNotFound, CodeGatewayNotFound, CodeFrontNotFound:
+		return meaning{ErrNotFound, final}, true
+	case CodeNotPublished:
+		return meaning{ErrNotPublished, final}, true
+	case CodeAlreadyPerformed:
+		return meaning{ErrConflict, final}, true
+	case CodeTaskRunning, CodeGatewayStatus, CodeGatewayLocked, CodeGatewayLockFailed:
+		return meaning{ErrConflict, notApplied}, true
+	case CodeOncePerMinute, CodeTooManyRequests, CodeFrontThrottled:
+		return meaning{ErrThrottled, notApplied}, true
+	case CodePolicyUnavailable:
+		return meaning{ErrServer, final}, true
+	case CodeSyncFailed, CodeInternal, CodeFrontIAMUnavailable:
+		return meaning{ErrServer, unknown}, true
 	}
 	return meaning{}, false
 }
