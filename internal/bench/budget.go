@@ -30,7 +30,7 @@ var budgets = []budget{
 	{rowMemory, colOurs, 350, checked},
 	{rowInit, colOurs, 0, checked},
 	{rowModules, colOurs, 3, checked},      // itself, resty, and golang.org/x/net for resty
-	{rowLinesOurs, colOurs, 7600, checked}, // 4,500 were aimed at; likewise
+	{rowLinesOurs, colOurs, 7700, checked}, // 4,500 were aimed at; likewise
 
 	{rowPublish + ": CPU ratio", colOurs, 1.55, shown},
 	{rowPublish + ": CPU ratio", colOursLong, 2.1, shown},
