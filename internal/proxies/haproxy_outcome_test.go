@@ -17,8 +17,8 @@ import (
 func TestOutcome(t *testing.T) {
 	t.Parallel()
 	const (
-		timeout = time.Second            // HAProxy's, for the gateway
-		late    = 800 * time.Millisecond // the last look is after a second: twice SettleWait
+		timeout = 3 * time.Second         // HAProxy's, for the gateway
+		late    = 1200 * time.Millisecond // the last look is after two seconds: twice SettleWait
 	)
 	const (
 		closed = "502 SH"
@@ -110,7 +110,7 @@ func TestNoServer(t *testing.T) {
 			req := b.publish(client)
 
 			b.tell(down)
-			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()
 			rec, err := b.run(c, client, ctx, req)
 

@@ -61,7 +61,7 @@ func TestSilentDrop(t *testing.T) {
 	const rule = "http-request silent-drop if { method -m str -f dropped }"
 	hurried := func(cfg *apig.Config) {
 		inVain(cfg)
-		cfg.AttemptTimeout = time.Second
+		cfg.AttemptTimeout = 5 * time.Second
 	}
 	t.Run("once", func(t *testing.T) {
 		t.Parallel()

@@ -83,7 +83,8 @@ func (p *program) configure(text string, values any) {
 	p.write(p.name+".conf", filled.Bytes())
 }
 
-// start starts it and reports whether it has come up, which ready says.
+// start starts it and reports whether it has come up, which ready says. One that
+// has not is ended.
 func (p *program) start(ready func() bool) bool {
 	p.t.Helper()
 	p.process = exec.Command("./proxies.sh", "run", p.dir, p.name)
@@ -101,10 +102,12 @@ func (p *program) start(ready func() bool) bool {
 		}
 		select {
 		case <-p.ended:
+			p.stop()
 			return false
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+	p.stop()
 	return false
 }
 
@@ -117,11 +120,12 @@ func (p *program) stop() {
 	<-p.ended
 }
 
-// kill ends it at once, as a crash does.
+// kill ends it at once, as a crash does. Nobody is left then to be told to end:
+// the next process with its number may be anyone's.
 func (p *program) kill() {
 	p.t.Helper()
 	require.NoError(p.t, p.process.Process.Kill())
-	<-p.ended
+	p.stop()
 }
 
 func (p *program) write(name string, content []byte) {
@@ -160,10 +164,20 @@ func await(t *testing.T, what string, is func() bool) {
 // stays free when a proxy has gone from it.
 const loopback = "127.0.0.2"
 
+// given are the addresses that freeAddress has found.
+var given sync.Map
+
+// freeAddress finds an address where nobody listens, another one each time: a
+// proxy that was killed comes back to the one it had.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", loopback+":0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	for {
+		l, err := net.Listen("tcp", loopback+":0")
+		require.NoError(t, err)
+		address := l.Addr().String()
+		require.NoError(t, l.Close())
+		if _, found := given.LoadOrStore(address, true); !found {
+			return address
+		}
+	}
 }

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/apig-go/apig"
 )
@@ -43,7 +42,10 @@ var refusals = []struct {
 	{"unknown user", authenticated, "407"},
 }
 
-// TestProxyRefuses has squid refuse the tunnel: nothing can have been sent.
+// TestProxyRefuses has squid refuse the tunnel: nothing can have been sent. The
+// client says that it was the proxy that refused, not the gateway, and asks once
+// only: neither refusal goes away by itself, and passwords that are tried again
+// and again lock accounts.
 func TestProxyRefuses(t *testing.T) {
 	t.Parallel()
 	for _, test := range refusals {
@@ -56,13 +58,11 @@ func TestProxyRefuses(t *testing.T) {
 
 				rec, err := o.run(c, o.client(inVain), context.Background(), o.addAPI())
 
-				o.finish(0, err)
+				o.finish(0, err, test.status)
 				requireNotApplied(t, rec, err)
 				assert.NotContains(t, err.Error(), password)
-				require.NotEmpty(t, o.tunnels(), "the fault")
-				for _, status := range o.tunnels() {
-					assert.Equal(t, test.status, status)
-				}
+				assert.Contains(t, strings.ToLower(err.Error()), "proxy")
+				assert.NotErrorIs(t, err, apig.ErrForbidden, "that is the gateway's")
 			})
 		})
 	}
@@ -79,9 +79,8 @@ func TestProxyWithoutOrigin(t *testing.T) {
 
 		rec, err := o.run(c, o.client(inVain), context.Background(), o.addAPI())
 
-		o.finish(0, err)
+		o.finish(0, err, "503", "503", "503", "503") // MaxAttempts
 		requireNotApplied(t, rec, err)
-		assert.Equal(t, []string{"503", "503", "503", "503"}, o.tunnels(), "MaxAttempts")
 	})
 }
 
@@ -115,34 +114,8 @@ func TestStranger(t *testing.T) {
 
 		rec, err := o.run(c, o.client(nil), context.Background(), o.addAPI())
 
-		o.finish(0, err)
+		o.finish(0, err, "200")
 		requireNotApplied(t, rec, err)
 		assert.ErrorAs(t, err, new(*tls.CertificateVerificationError))
-		assert.Equal(t, []string{"200"}, o.tunnels())
 	})
-}
-
-// TestProxyRefusalIsNamed has the client say that it was the proxy that refused,
-// not the gateway, and ask once only: neither refusal goes away by itself, and
-// passwords that are tried again and again lock accounts.
-func TestProxyRefusalIsNamed(t *testing.T) {
-	t.Parallel()
-	for _, test := range refusals {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			everyWay(t, func(t *testing.T, proto protocol, c change) {
-				o := startOutlet(t, proto, test.rules)
-				o.write("passwords", nil)
-				o.proxy.User = url.UserPassword("mallory", password)
-
-				rec, err := o.run(c, o.client(inVain), context.Background(), o.addAPI())
-
-				o.finish(0, err)
-				requireNotApplied(t, rec, err)
-				assert.Contains(t, strings.ToLower(err.Error()), "proxy")
-				assert.NotErrorIs(t, err, apig.ErrForbidden, "that is the gateway's")
-				assert.Equal(t, []string{test.status}, o.tunnels(), "one attempt")
-			})
-		})
-	}
 }

@@ -80,11 +80,17 @@ func (o *outlet) serve() {
 	o.endpoint = "https://" + net.JoinHostPort(origin, port)
 }
 
-// open starts squid and reports whether it listens.
+// open starts squid and reports whether it listens. That it says so is not enough:
+// it writes "Accepting HTTP Socket connections" before it calls listen, and a
+// connection that comes in between is refused.
 func (o *outlet) open() bool {
-	const listens = "Accepting HTTP Socket connections"
-	before := strings.Count(o.read("cache.log"), listens)
-	return o.start(func() bool { return strings.Count(o.read("cache.log"), listens) > before })
+	return o.start(func() bool {
+		c, err := net.Dial("tcp", o.proxy.Host)
+		if err != nil {
+			return false
+		}
+		return c.Close() == nil
+	})
 }
 
 // tunnels are squid's answers to each CONNECT up to now. It writes a line when
@@ -102,15 +108,29 @@ func (o *outlet) tunnels() []string {
 }
 
 // finish ends all after the one call under test and judges it by the journal,
-// and by the number of changes that the gateway was asked for meanwhile.
-func (o *outlet) finish(received int, err error) {
+// and by the number of changes that the gateway was asked for meanwhile. If
+// answers are given it fails unless squid has given these to the CONNECTs.
+func (o *outlet) finish(received int, err error, answers ...string) {
 	o.t.Helper()
-	o.stop()
+	o.end(answers)
 	o.gateway.Close() // what it has received is done then
 	assert.Equal(o.t, received, o.received()-o.made, "requests")
 	o.judge()
 	o.judgeError(err)
 	o.leaksNothing()
+}
+
+// end ends squid. It logs an answer after it has given it, so that the log is
+// waited for where it counts.
+func (o *outlet) end(answers []string) {
+	o.t.Helper()
+	if len(answers) == 0 {
+		o.stop()
+		return
+	}
+	await(o.t, "squid's log", func() bool { return len(o.tunnels()) >= len(answers) })
+	o.stop()
+	assert.Equal(o.t, answers, o.tunnels(), "squid's answers")
 }
 
 func (o *outlet) leaksNothing() {

@@ -98,7 +98,7 @@ func (s *stage) client(tune func(*apig.Config)) *apig.Client {
 		Retry: apig.RetryPolicy{
 			MinWait:    10 * time.Millisecond,
 			MaxWait:    3 * time.Second,
-			SettleWait: 500 * time.Millisecond,
+			SettleWait: time.Second,
 		},
 	}
 	if tune != nil {
