@@ -28,7 +28,7 @@ var (
 func TestOutcome(t *testing.T) {
 	const (
 		awhile = 300 * time.Millisecond
-		late   = 800 * time.Millisecond // the last look is after a second: twice SettleWait
+		late   = 600 * time.Millisecond // the last look is after a second: twice SettleWait
 	)
 	const (
 		noAnswer = "prematurely closed connection while reading response header"

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -146,8 +147,8 @@ func (s *stage) run(c change, client *apig.Client, req apig.ActionRequest) (*api
 func (s *stage) finish(logged string, posts int, err error) {
 	s.t.Helper()
 	s.upstream.settle()
+	await(s.t, "the fault in nginx's log", func() bool { return strings.Contains(s.read("error.log"), logged) })
 	s.stop()
-	require.Contains(s.t, s.read("error.log"), logged, "the fault")
 	assert.Equal(s.t, posts, s.count("POST")-s.sent, "requests")
 	journal := s.gateway.Journal()
 	verdict := judge.One(s.report, journal[s.made:], journal)

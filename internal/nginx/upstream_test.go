@@ -3,11 +3,13 @@ package nginx
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,10 +29,15 @@ type upstream struct {
 	busy   sync.WaitGroup
 }
 
+// upstreams counts them. Each has an IP address of its own, so that nobody else
+// comes to listen where one has died that is to come back.
+var upstreams atomic.Uint32
+
 // startUpstream serves the gateway until the test ends.
 func startUpstream(t *testing.T, gateway http.Handler) *upstream {
 	t.Helper()
-	u := &upstream{gateway: gateway, t: t, address: "127.0.0.1:0"}
+	n := upstreams.Add(1)
+	u := &upstream{gateway: gateway, t: t, address: fmt.Sprintf("127.1.%d.%d:0", n>>8, n&0xff)}
 	require.NoError(t, u.start())
 	t.Cleanup(func() { u.settle(); u.kill() })
 	return u
