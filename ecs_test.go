@@ -401,11 +401,13 @@ func TestECSAnswersAreBounded(t *testing.T) {
 		"one long secret":     {respond(404, ""), long(`{"credential":{"secret":"` + strings.Repeat("s", maxBody))},
 		"a token without end": {long("")},
 	} {
-		source, wire := ecsOn(answers...)
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond) // too short for a second attempt
-		costOf(func() { _, err := source.Keys(ctx); require.Error(t, err) }).assertSmall(t, name)
-		cancel()
-		assert.Equal(t, len(answers), wire.count(), name)
+		synctest.Test(t, func(t *testing.T) {
+			source, wire := ecsOn(answers...)
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond) // too short for a second attempt
+			defer cancel()
+			costOf(func() { _, err := source.Keys(ctx); require.Error(t, err) }).assertSmall(t, name)
+			assert.Equal(t, len(answers), wire.count(), name)
+		})
 	}
 }
 
