@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"flag"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -92,7 +95,7 @@ func set(t *testing.T, w way, attempt time.Duration) *stage {
 	s := &stage{t: t, witness: &witness{transport: &http.Transport{}}}
 	if w.http2 {
 		s.gateway = apigtest.NewGateway(apigtest.WithTLS())
-		s.witness.transport.TLSClientConfig = &tls.Config{RootCAs: s.gateway.CertPool()}
+		s.witness.transport.TLSClientConfig = &tls.Config{RootCAs: s.gateway.CertPool(), ServerName: "127.0.0.1"}
 		s.witness.transport.ForceAttemptHTTP2 = true
 	} else {
 		s.gateway = apigtest.NewGateway()
@@ -120,13 +123,27 @@ func set(t *testing.T, w way, attempt time.Duration) *stage {
 	return s
 }
 
+// proxies counts them.
+var proxies atomic.Uint32
+
+// unshared is an address for one proxy, which is taken down and comes back to it:
+// nobody else is to listen there meanwhile. Only Linux has all of 127.0.0.0/8
+// without being told to, so that elsewhere it is a port of the usual address.
+func unshared() string {
+	if runtime.GOOS != "linux" {
+		return "127.0.0.1:0"
+	}
+	n := proxies.Add(1)
+	return fmt.Sprintf("127.2.%d.%d:0", n>>8, n&0xff)
+}
+
 // startProxy starts a Toxiproxy of its own in this process.
 func startProxy(t *testing.T, upstream string) *toxics.Proxy {
 	t.Helper()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	control := httptest.NewServer(server.Routes())
 	t.Cleanup(control.Close)
-	proxy, err := toxics.NewClient(control.URL).CreateProxy("gateway", "127.0.0.1:0", upstream)
+	proxy, err := toxics.NewClient(control.URL).CreateProxy("gateway", unshared(), upstream)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, proxy.Delete()) })
 	return proxy
