@@ -28,7 +28,7 @@ func TestFirstLookOverlooksNothing(t *testing.T) {
 		return b.String()
 	}
 	masked, whole := 0, 0
-	for range 20_000 {
+	for range 5_000 {
 		secret := random(r.IntN(60))
 		part := secret[r.IntN(len(secret)/2+1):]
 		part = part[:len(part)-r.IntN(len(part)/2+1)]
@@ -52,6 +52,6 @@ func TestFirstLookOverlooksNothing(t *testing.T) {
 			masked++
 		}
 	}
-	require.Greater(t, masked, 2_000)
-	require.Greater(t, whole, 2_000)
+	require.Greater(t, masked, 500)
+	require.Greater(t, whole, 500)
 }
