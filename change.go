@@ -206,10 +206,11 @@ func (t *turns) remember(ch *change, it *item) {
 		return
 	}
 	m, id := it.turn.in(cmp.Or(ch.envID, it.Record.EnvID)), it.Record.VersionID
-	m.applied(reported{id, t.at(now), ch.makesVersion, sentAt(it.since)})
 	if !ch.makesVersion {
+		m.applied(reported{versionID: id, since: t.at(now)})
 		return
 	}
+	m.applied(reported{versionID: id, since: t.at(now), made: true, madeBy: sentAt(it.since)})
 	m.published(ch.remark, id)
 	if id == "" {
 		m.unnamedPublish(unnamed{ch.remark, now, t.settledBy(now), &rivals{}}, t.at(now))

@@ -415,6 +415,30 @@ func TestSettleTwice(t *testing.T) {
 	}
 }
 
+// So it is by a client that has switched to the version before, and lost the answer.
+func TestSettleTwiceAfterASwitch(t *testing.T) {
+	virtually(t, "applied", func(t *testing.T) {
+		s := newSite(t)
+		s.theirs("1.4.1")
+		time.Sleep(time.Hour)
+		s.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction), apigtest.Answer(403, noPermissionBody).On(apigtest.OpHistory).Always())
+		_, lost := s.Publish(t.Context(), s.request("1.4.2"))
+		require.ErrorIs(t, lost, ErrOutcomeUnknown)
+		s.ClearFaults()
+		version, err := s.Published(t.Context(), s.api, EnvRelease)
+		require.NoError(t, err)
+		other := clientOf(t, s.Gateway)
+		s.Inject(apigtest.ApplyThenClose().On(apigtest.OpSwitch))
+		_, err = other.SwitchVersion(t.Context(), s.api, version.ID)
+		require.NoError(t, err)
+		for range 2 {
+			record, err := other.Settle(t.Context(), overJSON(t, lost))
+			require.NoError(t, err)
+			assert.Equal(t, version.ID, record.VersionID)
+		}
+	})
+}
+
 // What is no unknown outcome comes back as it was.
 func TestSettleOfAnythingElse(t *testing.T) {
 	s := newSite(t)
