@@ -121,9 +121,9 @@ func TestCloseInABubble(t *testing.T) {
 
 func TestLargeBodiesAndReuseInABubble(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
-		body := make([]byte, 5<<20)
+		body := make([]byte, 1<<20)
 		_, _ = rand.Read(body)
-		answer := strings.Repeat("0123456789", 1<<20)
+		answer := strings.Repeat("0123456789", 200<<10)
 		f.Inject(apigtest.Answer(200, answer).Always())
 		for range 3 {
 			res := f.call("POST", "/apis/action", string(body))
@@ -136,13 +136,13 @@ func TestLargeBodiesAndReuseInABubble(t *testing.T) {
 		assert.Equal(t, 1, f.Accepted(), "one connection for all")
 
 		f.ClearFaults()
-		f.Inject(apigtest.Fault{Status: 200, Body: answer, End: apigtest.EndCut, CutAt: 3 << 20})
+		f.Inject(apigtest.Fault{Status: 200, Body: answer, End: apigtest.EndCut, CutAt: 1 << 20})
 		res, err := f.client.Do(f.action("online", f.api, release, ""))
 		require.NoError(t, err)
 		defer res.Body.Close()
 		got, err := io.ReadAll(res.Body)
 		assert.Error(t, err)
-		assert.Equal(t, sha256.Sum256([]byte(answer[:3<<20])), sha256.Sum256(got), "all that was sent arrives")
+		assert.Equal(t, sha256.Sum256([]byte(answer[:1<<20])), sha256.Sum256(got), "all that was sent arrives")
 	})
 }
 
