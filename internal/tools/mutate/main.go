@@ -1,7 +1,7 @@
 // Mutate changes a package in one small place at a time and runs its tests: a
 // change that no test notices is a line that no test holds.
 //
-//	go -C internal/tools run ./mutate [-run REGEXP] [-explained FILE] [-parallel N] [-timeout D] DIRECTORY [FILE.go ...]
+//	go -C internal/tools run ./mutate [-first REGEXP] [-run REGEXP] [-explained FILE] [-parallel N] [-timeout D] DIRECTORY [FILE.go ...]
 //
 // A comparison gets another bound or its opposite, && becomes || and the other way
 // round, a condition is negated, an integer becomes one more and one less, + becomes -,
@@ -13,6 +13,9 @@
 // with the reason in indented lines below it, and without the line number, so that
 // edits elsewhere do not touch it. The command fails if a mutant survives
 // that is not explained there, and if one is explained there that does not survive.
+//
+// What the tests of -first kill, the others need not: where all of them take long,
+// those that are about the file go there.
 //
 // The score is how many of the mutants that compile are killed. A mutant that makes
 // the tests run longer than the limit is killed too. By default the limit is four times
@@ -47,6 +50,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("mutate", flag.ContinueOnError)
+	first := flags.String("first", "", "which tests run before all others, as of go test -run (default none)")
 	tests := flags.String("run", "", "which tests to run, as of go test (default all)")
 	list := flags.String("explained", "", "`file` with the mutants that may survive, and why")
 	parallel := flags.Int("parallel", 2, "how many mutants at a time")
@@ -83,7 +87,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
 
-	s := suite{dir: dir, scratch: scratch, run: *tests, timeout: *timeout}
+	s := suite{dir: dir, scratch: scratch, first: *first, run: *tests, timeout: *timeout}
 	if err := s.measure(ctx, all[0].file); err != nil {
 		return err
 	}

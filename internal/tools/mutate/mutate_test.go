@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apig-go/apig/internal/tools/source"
 	"github.com/stretchr/testify/assert"
@@ -90,6 +91,28 @@ func TestRun(t *testing.T) {
 	after, err := os.ReadFile(filepath.Join(scale, "scale.go"))
 	require.NoError(t, err)
 	assert.Equal(t, before, after)
+}
+
+// The tests that run first kill a mutant as the others do, and those still run after them.
+func TestFirst(t *testing.T) {
+	src, err := os.ReadFile(filepath.Join(scale, "scale.go"))
+	require.NoError(t, err)
+	wrong := bytes.Replace(src, []byte("n < 100"), []byte("n >= 100"), 1)
+	require.NotEqual(t, src, wrong)
+	for _, r := range []struct {
+		first, run string
+		want       verdict
+	}{
+		{"", "TestLimit", survived},
+		{"TestSmall", "TestLimit", killed},
+		{"TestLimit", "TestSmall", killed},
+		{"TestLimit", "TestLimit", survived},
+	} {
+		s := suite{dir: scale, scratch: t.TempDir(), first: r.first, run: r.run, timeout: time.Minute}
+		got, out, err := s.test(t.Context(), "scale.go", wrong)
+		require.NoError(t, err)
+		assert.Equal(t, r.want, got, "%+v: %s", r, out)
+	}
 }
 
 func TestReport(t *testing.T) {

@@ -30,7 +30,8 @@ const memory = 6 << 20
 type suite struct {
 	dir     string // of the package
 	scratch string // for what is built; removed by the caller
-	run     string // which tests, as of go test -run
+	first   string // tests that run before the others, as of go test -run; empty: none
+	run     string // which tests, likewise
 	timeout time.Duration
 }
 
@@ -70,9 +71,19 @@ func (s suite) test(ctx context.Context, file string, src []byte) (verdict, []by
 		return unbuilt, out, nil
 	}
 
+	if s.first != "" {
+		if v, out, err := s.start(ctx, binary, s.first); err != nil || v != survived {
+			return v, out, err
+		}
+	}
+	return s.start(ctx, binary, s.run)
+}
+
+// start runs the tests of the binary that match the expression.
+func (s suite) start(ctx context.Context, binary, expression string) (verdict, []byte, error) {
 	limited, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	tests := command(limited, binary, "-test.failfast", "-test.run", s.run)
+	tests := command(limited, binary, "-test.failfast", "-test.run", expression)
 	tests.Dir = s.dir
 	tests.WaitDelay = time.Second // for a process that a test has started and not ended
 	out, err := tests.CombinedOutput()
