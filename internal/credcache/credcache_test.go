@@ -665,6 +665,22 @@ func TestSourceSeesTheContext(t *testing.T) {
 	assert.Equal(t, "trace", token)
 }
 
+// The context of a fetch ends with it, whatever the source has begun with it.
+func TestContextEndsWithTheFetch(t *testing.T) {
+	t.Parallel()
+	for _, failure := range []error{nil, errSealed} {
+		var ended func() error
+		c := New(func(ctx context.Context) (string, time.Time, error) {
+			ended = ctx.Err
+			assert.NoError(t, ctx.Err())
+			return "token", time.Time{}, failure
+		})
+		_, err := c.Get(context.Background())
+		require.Equal(t, failure, err)
+		assert.ErrorIs(t, ended(), context.Canceled)
+	}
+}
+
 // No verb of fmt shows what the cache holds, not even where the cache lies in
 // an unexported field. The planted value shows that it would be found.
 func TestDoesNotPrint(t *testing.T) {
