@@ -1,7 +1,7 @@
 // Mutate changes a package in one small place at a time and runs its tests: a
 // change that no test notices is a line that no test holds.
 //
-//	go -C internal/tools run ./mutate [-first REGEXP] [-run REGEXP] [-explained FILE] [-parallel N] [-timeout D] DIRECTORY [FILE.go ...]
+//	go -C internal/tools run ./mutate [-first FILES] [-run REGEXP] [-explained FILE] [-parallel N] [-timeout D] DIRECTORY [FILE.go ...]
 //
 // A comparison gets another bound or its opposite, && becomes || and the other way
 // round, a condition is negated, an integer becomes one more and one less, + becomes -,
@@ -14,8 +14,9 @@
 // edits elsewhere do not touch it. The command fails if a mutant survives
 // that is not explained there, and if one is explained there that does not survive.
 //
-// What the tests of -first kill, the others need not: where all of them take long,
-// those that are about the file go there.
+// Where all the tests take long, FILES of -first, separated by commas, are those whose
+// tests are about the file: they are built and run alone first, and only the mutants
+// that they do not kill meet all of them.
 //
 // The score is how many of the mutants that compile are killed. A mutant that makes
 // the tests run longer than the limit is killed too. By default the limit is four times
@@ -31,6 +32,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -50,7 +52,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("mutate", flag.ContinueOnError)
-	first := flags.String("first", "", "which tests run before all others, as of go test -run (default none)")
+	first := flags.String("first", "", "`files` whose tests run before all others")
 	tests := flags.String("run", "", "which tests to run, as of go test (default all)")
 	list := flags.String("explained", "", "`file` with the mutants that may survive, and why")
 	parallel := flags.Int("parallel", 2, "how many mutants at a time")
@@ -87,7 +89,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
 
-	s := suite{dir: dir, scratch: scratch, first: *first, run: *tests, timeout: *timeout}
+	s := suite{dir: dir, scratch: scratch, run: *tests, timeout: *timeout}
+	if *first != "" {
+		s.first = strings.Split(*first, ",")
+	}
 	if err := s.measure(ctx, all[0].file); err != nil {
 		return err
 	}

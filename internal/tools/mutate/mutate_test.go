@@ -93,25 +93,28 @@ func TestRun(t *testing.T) {
 	assert.Equal(t, before, after)
 }
 
-// The tests that run first kill a mutant as the others do, and those still run after them.
+// The tests of the first files run before all others, which see what those do not.
 func TestFirst(t *testing.T) {
 	src, err := os.ReadFile(filepath.Join(scale, "scale.go"))
 	require.NoError(t, err)
-	wrong := bytes.Replace(src, []byte("n < 100"), []byte("n >= 100"), 1)
-	require.NotEqual(t, src, wrong)
+	small := bytes.Replace(src, []byte("n < 100"), []byte("n >= 100"), 1)
+	both := bytes.Replace(small, []byte("n != 3"), []byte("n != 4"), 1)
 	for _, r := range []struct {
-		first, run string
-		want       verdict
+		first []string
+		src   []byte
+		want  verdict
+		test  string // that fails
 	}{
-		{"", "TestLimit", survived},
-		{"TestSmall", "TestLimit", killed},
-		{"TestLimit", "TestSmall", killed},
-		{"TestLimit", "TestLimit", survived},
+		{nil, both, killed, "TestSmall"},
+		{[]string{"wait_test.go"}, both, killed, "TestWait"},
+		{[]string{"wait_test.go"}, small, killed, "TestSmall"},
+		{[]string{"wait_test.go"}, src, survived, "PASS"},
 	} {
-		s := suite{dir: scale, scratch: t.TempDir(), first: r.first, run: r.run, timeout: time.Minute}
-		got, out, err := s.test(t.Context(), "scale.go", wrong)
+		s := suite{dir: scale, scratch: t.TempDir(), first: r.first, timeout: time.Minute}
+		got, out, err := s.test(t.Context(), "scale.go", r.src)
 		require.NoError(t, err)
-		assert.Equal(t, r.want, got, "%+v: %s", r, out)
+		assert.Equal(t, r.want, got)
+		assert.Contains(t, string(out), r.test)
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -28,10 +30,10 @@ const memory = 6 << 20
 
 // A suite is the tests of one package.
 type suite struct {
-	dir     string // of the package
-	scratch string // for what is built; removed by the caller
-	first   string // tests that run before the others, as of go test -run; empty: none
-	run     string // which tests, likewise
+	dir     string   // of the package
+	scratch string   // for what is built; removed by the caller
+	first   []string // names of the files whose tests run before all others; empty: none
+	run     string   // which tests, as of go test -run
 	timeout time.Duration
 }
 
@@ -45,24 +47,60 @@ func (s suite) test(ctx context.Context, file string, src []byte) (verdict, []by
 	}
 	defer func() { _ = os.RemoveAll(work) }() // what is left goes with scratch
 
-	path, err := filepath.Abs(filepath.Join(s.dir, file))
+	changed := filepath.Join(work, file)
+	if err := os.WriteFile(changed, src, 0o600); err != nil {
+		return 0, nil, err
+	}
+	if len(s.first) > 0 {
+		replace, err := s.others()
+		if err != nil {
+			return 0, nil, err
+		}
+		replace[file] = changed
+		// Optimizing and what debuggers read take longer than these tests.
+		v, out, err := s.testWith(ctx, work, replace, "-gcflags=-N -l", "-ldflags=-s -w")
+		if err != nil || v != survived {
+			return v, out, err
+		}
+	}
+	return s.testWith(ctx, work, map[string]string{file: changed})
+}
+
+// others replaces every test file by nothing that is not one of the first.
+func (s suite) others() (map[string]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	replace := make(map[string]string)
+	for _, e := range entries {
+		if name := e.Name(); strings.HasSuffix(name, "_test.go") && !slices.Contains(s.first, name) {
+			replace[name] = ""
+		}
+	}
+	return replace, nil
+}
+
+// testWith runs the tests of the package in which other files, or none, stand for
+// those whose names are the keys of replace.
+func (s suite) testWith(ctx context.Context, work string, replace map[string]string, flags ...string) (verdict, []byte, error) {
+	dir, err := filepath.Abs(s.dir)
 	if err != nil {
 		return 0, nil, err
 	}
-	changed := filepath.Join(work, file)
-	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
+	paths := make(map[string]string)
+	for name, path := range replace {
+		paths[filepath.Join(dir, name)] = path
+	}
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": paths})
 	if err != nil {
 		return 0, nil, err
 	}
 	list, binary := filepath.Join(work, "overlay.json"), filepath.Join(work, "tests.exe")
-	if err := os.WriteFile(changed, src, 0o600); err != nil {
-		return 0, nil, err
-	}
 	if err := os.WriteFile(list, overlay, 0o600); err != nil {
 		return 0, nil, err
 	}
-
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", list, "-o", binary, ".")
+	build := exec.CommandContext(ctx, "go", slices.Concat([]string{"test", "-c", "-overlay", list, "-o", binary}, flags, []string{"."})...)
 	build.Dir = s.dir
 	if out, err := build.CombinedOutput(); err != nil {
 		if ctx.Err() != nil {
@@ -71,19 +109,9 @@ func (s suite) test(ctx context.Context, file string, src []byte) (verdict, []by
 		return unbuilt, out, nil
 	}
 
-	if s.first != "" {
-		if v, out, err := s.start(ctx, binary, s.first); err != nil || v != survived {
-			return v, out, err
-		}
-	}
-	return s.start(ctx, binary, s.run)
-}
-
-// start runs the tests of the binary that match the expression.
-func (s suite) start(ctx context.Context, binary, expression string) (verdict, []byte, error) {
 	limited, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	tests := command(limited, binary, "-test.failfast", "-test.run", expression)
+	tests := command(limited, binary, "-test.failfast", "-test.run", s.run)
 	tests.Dir = s.dir
 	tests.WaitDelay = time.Second // for a process that a test has started and not ended
 	out, err := tests.CombinedOutput()

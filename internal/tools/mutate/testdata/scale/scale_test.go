@@ -13,9 +13,3 @@ func TestSmall(t *testing.T) {
 		t.Error("0 is small, 1000 is not")
 	}
 }
-
-func TestWait(t *testing.T) {
-	if Wait() != 3 {
-		t.Error("not 3")
-	}
-}
