@@ -1,7 +1,7 @@
 // Mutate changes a package in one small place at a time and runs its tests: a
 // change that no test notices is a line that no test holds.
 //
-//	go -C internal/tools run ./mutate [-first FILES] [-run REGEXP] [-explained FILE] [-parallel N] [-timeout D] DIRECTORY [FILE.go ...]
+//	go -C internal/tools run ./mutate [-first FILES] [-run REGEXP] [-only REGEXP] [-explained FILE] [-parallel N] [-timeout D] DIRECTORY [FILE.go ...]
 //
 // A comparison gets another bound or its opposite, && becomes || and the other way
 // round, a condition is negated, an integer becomes one more and one less, + becomes -,
@@ -29,9 +29,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -54,6 +57,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("mutate", flag.ContinueOnError)
 	first := flags.String("first", "", "`files` whose tests run before all others")
 	tests := flags.String("run", "", "which tests to run, as of go test (default all)")
+	only := flags.String("only", "", "which mutants, by what is printed of them without the line (default all)")
 	list := flags.String("explained", "", "`file` with the mutants that may survive, and why")
 	parallel := flags.Int("parallel", 2, "how many mutants at a time")
 	timeout := flags.Duration("timeout", 0, "limit of the tests against one mutant")
@@ -80,8 +84,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	all, err := mutants(p, files)
-	if err != nil || len(all) == 0 {
+	if err != nil {
 		return err
+	}
+	chosen, err := regexp.Compile(*only)
+	if err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(m mutant) bool { return !chosen.MatchString(m.key) })
+	maps.DeleteFunc(explained, func(key, _ string) bool { return !chosen.MatchString(key) })
+	if len(all) == 0 {
+		return errors.New("no mutants")
 	}
 	scratch, err := os.MkdirTemp("", "mutate")
 	if err != nil {

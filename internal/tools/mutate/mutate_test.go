@@ -93,6 +93,15 @@ func TestRun(t *testing.T) {
 	assert.Equal(t, before, after)
 }
 
+func TestOnly(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "explained.txt")
+	require.NoError(t, os.WriteFile(list, []byte(survivors), 0o600))
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"-explained", list, "-only", "^scale.go Small: n", scale}, &out))
+	assert.Contains(t, out.String(), "\n2 mutants: 1 killed, 0 of them by the time limit; 1 survived, 1 of them for a known reason")
+	assert.EqualError(t, run(t.Context(), []string{"-only", "Big", scale}, &out), "no mutants")
+}
+
 // The tests of the first files run before all others, which see what those do not.
 func TestFirst(t *testing.T) {
 	src, err := os.ReadFile(filepath.Join(scale, "scale.go"))
