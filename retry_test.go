@@ -233,6 +233,7 @@ func TestWhatAFailureSaysOfTheRequest(t *testing.T) {
 		"503 of the front gateway":    {failure{status: 503, code: CodeFrontIAMUnavailable}, false, false},
 		"503 of its twin":             {failure{status: 503, code: "APIG.0613"}, false, false},
 		"503 of something in between": {failure{status: 503, code: "503"}, false, false},
+		"any success with its code":   {failure{status: 299, code: CodeSyncFailed}, false, true},
 	} {
 		r.f.judge()
 		assert.Equal(t, r.timedOut, r.f.timedOut, name)
@@ -280,6 +281,15 @@ func TestBackoff(t *testing.T) {
 			require.GreaterOrEqual(t, wait, row.lo)
 			require.LessOrEqual(t, wait, row.hi)
 		}
+	}
+}
+
+// A wait ends with its context, even where nothing is left to wait for.
+func TestSleepOfAnEndedContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		require.Equal(t, context.Canceled, sleep(ctx, time.Now().Add(-time.Second)))
 	}
 }
 
