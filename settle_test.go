@@ -154,6 +154,34 @@ func TestDeadlineBetweenTwoLooks(t *testing.T) {
 	}
 }
 
+// Settle leaves out the looks that are past, but for the latest of them.
+func TestLooksOfSettle(t *testing.T) {
+	virtually(t, "all are past", func(t *testing.T) {
+		s := newSite(t)
+		lost := s.lose("1.4.2", apigtest.CloseBefore())
+		time.Sleep(time.Minute)
+		before := s.requests(apigtest.OpHistory)
+		_, err := s.Settle(t.Context(), lost)
+		require.Error(t, err)
+		assert.Equal(t, NotApplied, OutcomeOf(err))
+		assert.Equal(t, before+1, s.requests(apigtest.OpHistory))
+	})
+	virtually(t, "one of them is past", func(t *testing.T) {
+		s := newSite(t)
+		s.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction), apigtest.Answer(403, noPermissionBody).On(apigtest.OpHistory))
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, lost := s.Publish(ctx, s.request("1.4.2"))
+		require.ErrorIs(t, lost, ErrOutcomeUnknown)
+		time.Sleep(700 * time.Millisecond) // the looks are after half a second, one and two
+		elapsed := took(func() {
+			_, err := s.Settle(t.Context(), lost)
+			require.NoError(t, err)
+		})
+		assert.Zero(t, elapsed)
+	})
+}
+
 // No change is sent for an API of a group whose turn is not held.
 func TestGroupWaitsForItsMembers(t *testing.T) {
 	group := func(s *site) (string, []string) {
@@ -975,11 +1003,11 @@ func TestContextEndsWhileSettling(t *testing.T) {
 			s.Inject(r.fault)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			is := context.Canceled
+			is, why := context.Canceled, "the context ended before it was settled"
 			if r.deadline != 0 {
 				ctx, cancel = context.WithTimeout(ctx, r.deadline)
 				defer cancel()
-				is = context.DeadlineExceeded
+				is, why = context.DeadlineExceeded, "the context ends before it can be settled"
 			} else {
 				later(r.cancel, cancel)
 			}
@@ -996,8 +1024,29 @@ func TestContextEndsWhileSettling(t *testing.T) {
 			}
 			assertOpen(t, record, err)
 			require.ErrorIs(t, err, is)
+			assert.ErrorContains(t, err, "outcome unknown: "+why)
 		})
 	}
+	virtually(t, "the only look there is time for is repeated", func(t *testing.T) {
+		s := newSite(t, retry(RetryPolicy{MinWait: ms}))
+		s.Inject(applied, apigtest.Answer(503, systemBody).On(apigtest.OpHistory))
+		ctx, cancel := context.WithTimeout(t.Context(), 240*ms)
+		defer cancel()
+		record, err := s.Publish(ctx, s.request("1.4.2"))
+		require.NoError(t, err)
+		assert.True(t, record.Recovered)
+		assert.Equal(t, 2, s.requests(apigtest.OpHistory))
+	})
+	virtually(t, "Offline has no look but the last", func(t *testing.T) {
+		s := newSite(t)
+		s.theirs("1.4.1")
+		s.Inject(lost)
+		ctx, cancel := context.WithTimeout(t.Context(), 900*ms)
+		defer cancel()
+		record, err := s.Client.Offline(ctx, s.request(""))
+		assertOpen(t, record, err)
+		assert.Zero(t, s.requests(apigtest.OpHistory))
+	})
 	for name, call := range directions {
 		virtually(t, name+" is not judged by its state before the last look", func(t *testing.T) {
 			s := newSite(t)
