@@ -469,6 +469,21 @@ func TestSlowHistoryDoesNotWidenTheWindow(t *testing.T) {
 	})
 }
 
+// What stays doubtful is read again only while reading is slow, and not for ever.
+func TestDoubtfulHistoryIsReadAgain(t *testing.T) {
+	for took, reads := range map[time.Duration]int{slowRead - 1: 1, slowRead: slowReads} {
+		virtually(t, took.String(), func(t *testing.T) {
+			s := newSite(t, lateHistory(took), retry(RetryPolicy{SettleWait: 10 * time.Second}))
+			s.theirs("1.4.2")
+			time.Sleep(6 * time.Second)
+			s.Inject(apigtest.CloseBefore().On(apigtest.OpAction))
+			record, err := s.Publish(t.Context(), s.request("1.4.2"))
+			assertOpen(t, record, err)
+			assert.Equal(t, 2+reads, s.requests(apigtest.OpHistory), "once by each look, but for the last one")
+		})
+	}
+}
+
 // What was published up to twelve seconds before a lost Offline may have been
 // published after it.
 func TestOfflineHasTheMarginsOfPublish(t *testing.T) {
@@ -572,6 +587,32 @@ func TestBatchReadsNothingAfterARefusedSignature(t *testing.T) {
 		assert.LessOrEqual(t, s.requests(apigtest.OpHistory), historiesAtOnce)
 		assert.Equal(t, 1, s.requests(apigtest.OpBatch))
 	})
+}
+
+// No other failure to read a history ends the looks.
+func TestLooksGoOnAfterOtherFailures(t *testing.T) {
+	for name, r := range map[string]struct {
+		auth   Authenticator
+		status int
+		body   string
+	}{
+		"a signature, and a server error": {StaticKeys(keysAccess, keysSecret), 503, systemBody},
+		"a signature, and no permission":  {StaticKeys(keysAccess, keysSecret), 403, noPermissionBody},
+		"a token, refused":                {nil, 401, tokenBody},
+	} {
+		virtually(t, name, func(t *testing.T) {
+			s := keysSite(t, "")
+			auth := r.auth
+			if auth == nil {
+				auth = StaticToken(s.Token())
+			}
+			s.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction), apigtest.Answer(r.status, r.body).On(apigtest.OpHistory))
+			record, err := clientOf(t, s.Gateway, authBy(auth)).Publish(t.Context(), s.request("1.4.2"))
+			require.NoError(t, err)
+			assert.True(t, record.Recovered)
+			assert.Equal(t, 2, s.requests(apigtest.OpHistory))
+		})
+	}
 }
 
 // Attempts count per API, whatever ends them.
@@ -1043,8 +1084,11 @@ func TestContextEndsWhileSettling(t *testing.T) {
 		s.Inject(lost)
 		ctx, cancel := context.WithTimeout(t.Context(), 900*ms)
 		defer cancel()
-		record, err := s.Client.Offline(ctx, s.request(""))
-		assertOpen(t, record, err)
+		elapsed := took(func() {
+			record, err := s.Client.Offline(ctx, s.request(""))
+			assertOpen(t, record, err)
+		})
+		assert.Zero(t, elapsed, "it does not wait for what is too late")
 		assert.Zero(t, s.requests(apigtest.OpHistory))
 	})
 	for name, call := range directions {
