@@ -182,6 +182,19 @@ func TestLooksOfSettle(t *testing.T) {
 	})
 }
 
+// The version of another unknown publication with the same remark is not taken for
+// that of an error made again from its JSON, which does not know of the other.
+func TestSettleBesideAnotherUnknown(t *testing.T) {
+	virtually(t, "from JSON", func(t *testing.T) {
+		s := newSite(t)
+		first := s.lose("1.4.2", apigtest.CloseBefore())
+		time.Sleep(tick)
+		s.lose("1.4.2", apigtest.ApplyThenClose())
+		record, err := s.Settle(t.Context(), overJSON(t, first))
+		assertOpen(t, record, err)
+	})
+}
+
 // No change is sent for an API of a group whose turn is not held.
 func TestGroupWaitsForItsMembers(t *testing.T) {
 	group := func(s *site) (string, []string) {
