@@ -497,6 +497,27 @@ func TestDoubtfulHistoryIsReadAgain(t *testing.T) {
 	}
 }
 
+// The gateway's time of a lost request is told only where the read was fast enough to
+// know it.
+func TestSentAtGatewayIsExact(t *testing.T) {
+	for took, told := range map[time.Duration]bool{slack: true, slack + 1: false} {
+		virtually(t, took.String(), func(t *testing.T) {
+			s := newSite(t, lateHistory(took))
+			s.theirs("1.4.2")
+			time.Sleep(6 * time.Second)
+			sentAt := time.Now()
+			s.Inject(apigtest.CloseBefore().On(apigtest.OpAction))
+			_, err := s.Publish(t.Context(), s.request("1.4.2"))
+			var lost *UnknownError
+			require.ErrorAs(t, err, &lost)
+			assert.Equal(t, told, !lost.SentAtGateway.IsZero())
+			if told {
+				assert.WithinDuration(t, sentAt, lost.SentAtGateway, slack)
+			}
+		})
+	}
+}
+
 // What was published up to twelve seconds before a lost Offline may have been
 // published after it.
 func TestOfflineHasTheMarginsOfPublish(t *testing.T) {
