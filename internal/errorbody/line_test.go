@@ -38,6 +38,8 @@ func TestLine(t *testing.T) {
 		"characters, cut":      {"发发发发发发", 5, "发发发发发…"},
 		"nothing asked for":    {"abc", 0, "…"},
 		"less than nothing":    {"abc", -1, "…"},
+		"much less":            {"abc", -100, "…"},
+		"DEL":                  {"a\x7fb", 9, `a\x7fb`},
 		"nothing of nothing":   {"", 0, ""},
 		"controls":             {"a\nb\r\nc\x00d\x1b[31me\x7ff", 99, `a\nb\r\nc\x00d\x1b[31me\x7ff`},
 		"C1 controls":          {"a\u0085b\u009bc", 99, `a\u0085b\u009bc`},
@@ -61,6 +63,37 @@ func TestLine(t *testing.T) {
 			assert.Equal(t, tt.want, Clean(tt.text, tt.most, nil), "without secrets Clean does the same")
 			assertOneLine(t, tt.want)
 		})
+	}
+}
+
+// No character is taken apart, and what is no character at all does not take away
+// more than one would.
+func TestHead(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		text  string
+		n     int
+		kept  string
+		whole bool
+	}{
+		{"", 0, "", true},
+		{"abc", 3, "abc", true},
+		{"abc", 2, "ab", false},
+		{"abc", 0, "", false},
+		{"发发", 6, "发发", true},
+		{"发发", 5, "发", false},
+		{"发发", 4, "发", false},
+		{"发发", 3, "发", false},
+		{"发发", 2, "", false},
+		{"😀", 3, "", false},
+		{"a😀", 4, "a", false},
+		{"a😀b", 5, "a😀", false},
+		{"\x80\x80", 1, "", false},
+		{"\x80\x80\x80\x80\x80\x80", 5, "\x80\x80", false},
+	} {
+		kept, whole := head(tt.text, tt.n)
+		assert.Equal(t, tt.kept, kept, "%q, %d", tt.text, tt.n)
+		assert.Equal(t, tt.whole, whole, "%q, %d", tt.text, tt.n)
 	}
 }
 
