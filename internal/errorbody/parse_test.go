@@ -67,6 +67,9 @@ func TestParse(t *testing.T) {
 			`{"a":{"code":"A.1","message":"a"},"error":{"code":"E.1","message":"e"},"z":{"code":"Z.1"}}`,
 			Details{"E.1", "e", ""},
 		},
+		"nested twice: error first, wherever it stands": {
+			`{"error":{"code":"E.1","message":"e"},"a":{"code":"A.1","message":"a"}}`, Details{"E.1", "e", ""},
+		},
 		"nested twice: by name, whatever the order": {
 			`{"z":{"code":"Z.1"},"a":{"code":"A.1","message":"a"},"m":{"code":"M.1"}}`, Details{"A.1", "a", ""},
 		},
@@ -79,6 +82,7 @@ func TestParse(t *testing.T) {
 		},
 		"IAM: a title only":   {`{"error":{"code":403,"title":"Forbidden by policy"}}`, Details{"403", "Forbidden by policy", ""}},
 		"a number":            {`{"code":-1.5e3 ,"message":0}`, Details{"-1.5e3", "0", ""}},
+		"a number of nines":   {`{"code":999}`, Details{"999", "", ""}},
 		"errCode, errMsg":     {`{"errCode":"DNS.0302","errMsg":"bad"}`, Details{"DNS.0302", "bad", ""}},
 		"errorCode, errorMsg": {`{"errorCode":"GES.8002","errorMsg":"bad"}`, Details{"GES.8002", "bad", ""}},
 		"errorCodeStr":        {`{"errorCodeStr":"X.1","message":"bad"}`, Details{"X.1", "bad", ""}},
@@ -99,6 +103,7 @@ func TestParse(t *testing.T) {
 		"the same object twice: the last one":          {`{"a":{"code":"A"},"a":{"code":"B"}}`, Details{"B", "", ""}},
 		"the same error twice: the last one":           {`{"error":{"code":"A"},"error":{"code":"B"}}`, Details{"B", "", ""}},
 		"escapes":                                      {`{"error\u005fcode":"X\u002e1","error_msg":"a\"b\\c\/d\n\ud83d\ude00"}`, Details{"X.1", "a\"b\\c/d\n😀", ""}},
+		"an escape first in a name":                    {`{"\u0065rror_code":"X.1"}`, Details{"X.1", "", ""}},
 		"brackets and quotes in texts":                 {`{"x":"}]\"{","y":["\\"],"error_code":"X.1"}`, Details{"X.1", "", ""}},
 		"not UTF-8":                                    {"{\"error_code\":\"X.1\",\"error_msg\":\"caf\xe9\"}", Details{"X.1", "caf\ufffd", ""}},
 		"XHTML":                                        {xhtml, Details{}},
