@@ -427,6 +427,20 @@ func TestAPIGErrorText(t *testing.T) {
 	}
 }
 
+// The attempts are told where there were several, and once.
+func TestCallErrorText(t *testing.T) {
+	last := &APIGError{Op: "Publish", APIID: "a", StatusCode: 503, Attempts: 2}
+	for want, e := range map[string]*CallError{
+		"apig: Publish API a: EOF":              {Op: "Publish", APIID: "a", Attempts: 1, why: "EOF"},
+		"apig: Publish API a: EOF (2 attempts)": {Op: "Publish", APIID: "a", Attempts: 2, why: "EOF"},
+		"apig: Publish API a: context canceled; before that: 503 Service Unavailable (2 attempts)": {
+			Op: "Publish", APIID: "a", Attempts: 3, why: "context canceled", last: last},
+	} {
+		assert.EqualError(t, e, want)
+	}
+	assert.EqualError(t, &BatchError{Op: "PublishBatch"}, "apig: PublishBatch: 0 of 0 APIs failed")
+}
+
 // loggedAs is what a structured log has of an error.
 func loggedAs(t *testing.T, err error) string {
 	t.Helper()
@@ -451,6 +465,7 @@ func TestLogValues(t *testing.T) {
 				"request_id":"8080d377","retry_after":1000000000,"attempts":4}`,
 		},
 		"what is not known is left out": {&APIGError{Op: "Environments", StatusCode: 502, Attempts: 1}, `{"op":"Environments","status":502,"attempts":1}`},
+		"the shortest wait":             {&APIGError{Op: "APIs", StatusCode: 429, RetryAfter: 1}, `{"op":"APIs","status":429,"retry_after":1,"attempts":0}`},
 		"an API of a batch":             {&APIGError{Op: "PublishBatch", StatusCode: 200, Code: "X", Attempts: 1}, `{"op":"PublishBatch","code":"X","attempts":1}`},
 		"without an answer":             {&CallError{Op: "Publish", APIID: "a", Attempts: 2, why: "EOF"}, `{"op":"Publish","api_id":"a","reason":"EOF","attempts":2}`},
 		"a strange ID":                  {&CallError{Op: "Publish", APIID: "a\u202eb", why: "EOF"}, `{"op":"Publish","api_id":"a\\u202eb","reason":"EOF","attempts":0}`},
