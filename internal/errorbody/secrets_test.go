@@ -126,6 +126,8 @@ func TestClean(t *testing.T) {
 		"a very short one, escaped": {
 			[]string{`s/same"`}, `(s\/same\"), (s%2Fsame%22), (s/same&quot;), (s\u002fsame\u0022)`, "(REDACTED), (REDACTED), (REDACTED), (REDACTED)",
 		},
+		"the shortest":             {[]string{"s3same"}, "s3same", "REDACTED"},
+		"base64 with slashes":      {[]string{"o?o?o?o?o?o?"}, "(bz9vP28/bz9vP28/)", "(REDACTED)"},
 		"a placeholder":            {[]string{"token"}, "the token expired", "the token expired"},
 		"no secret":                {[]string{""}, "the token expired", "the token expired"},
 		"a character in between":   {[]string{token}, "(" + token[:17] + "?" + token[18:] + ")", "(REDACTED?REDACTED)"},
@@ -179,10 +181,11 @@ func TestCleanEveryRun(t *testing.T) {
 	}
 	secret := benchToken(60)
 	for i := range 60 - 12 {
-		for _, glued := range []string{"", "x", "xy", "xyz"} {
+		for _, glued := range []string{"", "x", "xy", "xyz", "("} {
 			encoded := base64.StdEncoding.EncodeToString([]byte(secret[i : i+12]))
 			for _, text := range []string{encoded, percented(encoded)} {
 				assert.Equal(t, glued+"REDACTED", Clean(glued+text, 99, []string{secret}))
+				assert.Equal(t, glued+"REDACTED)", Clean(glued+text+")", 99, []string{secret}))
 			}
 		}
 	}
@@ -209,6 +212,24 @@ func TestCleanCut(t *testing.T) {
 			got := Clean(text, most, []string{secret})
 			assert.Empty(t, sharedRun(got, secret, 12), "%s, %d: %s", name, most, got)
 		}
+	}
+}
+
+// A text that is cut because of its escapes, or that is too long, says so even where
+// what is left is short.
+func TestCleanSaysWhatIsCut(t *testing.T) {
+	t.Parallel()
+	secret := benchToken(80)
+	const most = 20 // for which 248 bytes are kept with this secret
+	before := strings.Repeat(secret, 3)
+	for rest, want := range map[string]string{
+		strings.Repeat("x", 8):             "REDACTEDxxxxxxxx",
+		strings.Repeat("x", 9):             "REDACTEDxxxxxxxx…",
+		strings.Repeat("\x00", 2):          `REDACTED\x00\x00`,
+		strings.Repeat("\x00", 8):          `REDACTED\x00\x00…`,
+		strings.Repeat("\x00", 8) + "more": `REDACTED\x00\x00…`,
+	} {
+		assert.Equal(t, want, Clean(before+rest, most, []string{secret}), "%q", rest)
 	}
 }
 
