@@ -57,14 +57,13 @@ func (c *Client) applyAll(ctx context.Context, ch *change, items []*item) {
 	}
 	var requests group
 	defer requests.wait()
-	underWay := make(chan struct{}, batchAtOnce)
+	room := batchAtOnce
+	finished := make(chan int, len(items)) // with each request, how many APIs it was for
 	for len(waiting) > 0 {
-		underWay <- struct{}{}
-		room := 1
-		for room < min(batchLimit, len(waiting)) && offer(underWay) {
-			room++
+		for room == 0 || len(finished) > 0 {
+			room += <-finished
 		}
-		free, err := c.turns.take(ctx, waiting, room)
+		free, err := c.turns.take(ctx, waiting, min(batchLimit, room))
 		if err != nil {
 			for _, id := range waiting {
 				it := byAPI[id]
@@ -77,29 +76,12 @@ func (c *Client) applyAll(ctx context.Context, ch *change, items []*item) {
 			chunk[i] = byAPI[t.apiID]
 			chunk[i].turn = t
 		}
-		receive(underWay, room-len(chunk))
+		room -= len(chunk)
 		waiting = slices.DeleteFunc(waiting, func(id string) bool { return byAPI[id].turn != nil })
 		requests.start(func() {
-			defer receive(underWay, len(chunk))
+			defer func() { finished <- len(chunk) }()
 			c.carry(ctx, ch, chunk, &progress{})
 		})
-	}
-}
-
-// offer sends without waiting, and reports whether there was room.
-func offer(c chan<- struct{}) bool {
-	select {
-	case c <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-// receive makes room again.
-func receive(c <-chan struct{}, n int) {
-	for range n {
-		<-c
 	}
 }
 
