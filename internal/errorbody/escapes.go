@@ -106,7 +106,7 @@ func hexNumber(b []byte, i, digits int) (v rune, ok bool) {
 }
 
 // longestEntity is the most bytes of an HTML entity that are looked at.
-const longestEntity = 16
+const longestEntity = 18
 
 // entity reads an HTML entity, and its length, which is zero if it is none. As
 // in browsers a number needs no semicolon.

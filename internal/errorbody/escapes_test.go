@@ -99,7 +99,7 @@ func TestNamedEntities(t *testing.T) {
 		"excl": "!", "quest": "?", "num": "#", "dollar": "$", "percnt": "%", "ast": "*", "midast": "*",
 		"lpar": "(", "rpar": ")", "commat": "@", "lsqb": "[", "lbrack": "[", "rsqb": "]", "rbrack": "]",
 		"lcub": "{", "lbrace": "{", "rcub": "}", "rbrace": "}", "verbar": "|", "vert": "|", "VerticalLine": "|",
-		"lowbar": "_", "UnderBar": "_", "grave": "`", "Hat": "^", "Tab": "\t", "NewLine": "\n",
+		"lowbar": "_", "UnderBar": "_", "grave": "`", "DiacriticalGrave": "`", "Hat": "^", "Tab": "\t", "NewLine": "\n",
 	} {
 		text := "&" + name + ";"
 		out, n, length := unescape([]byte(text + "-"))
