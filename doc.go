@@ -5,9 +5,9 @@
 //
 // A change returns a record if it was applied. An error that matches
 // [ErrOutcomeUnknown] means that it may have been applied and that the client
-// could not find out; any other error, that nothing has changed. [OutcomeOf] tells
-// the three apart, and [Client.Settle] looks again, also in another process with a
-// client for the same gateway.
+// could not find out; any other error, that nothing has changed, which of a batch
+// goes for the APIs in its [BatchError]. [OutcomeOf] tells the three apart, and
+// [Client.Settle] looks again, also in another process.
 //
 // Publishing twice makes two versions, so an attempt whose answer was lost is not
 // simply repeated: the client looks for it in the gateway's history. Calls for one
