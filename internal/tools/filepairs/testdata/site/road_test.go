@@ -1,3 +1,0 @@
-package site
-
-func (h House) usesTheRoad() int { return road() }

@@ -1,3 +1,0 @@
-module example.com/scale
-
-go 1.25.0
