@@ -2,7 +2,7 @@
 // it for each HTTP request, through Config.HTTPClient. Metrics go the same way:
 // otelhttp records the duration of each request once a meter provider is set.
 //
-//	go -C examples/tracing run . [API ID]
+//	go -C examples/libraries run ./tracing [API ID]
 package main
 
 import (

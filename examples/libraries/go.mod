@@ -1,4 +1,4 @@
-module github.com/apig-go/apig/examples/tracing
+module github.com/apig-go/apig/examples/libraries
 
 go 1.25.0
 
@@ -8,6 +8,7 @@ require (
 	go.opentelemetry.io/otel v1.38.0
 	go.opentelemetry.io/otel/exporters/stdout/stdouttrace v1.38.0
 	go.opentelemetry.io/otel/sdk v1.38.0
+	golang.org/x/time v0.12.0
 )
 
 require (

@@ -2,7 +2,7 @@
 // The limiter is asked before each attempt, repeated ones and looks at the history
 // included. Several clients may share one.
 //
-//	go -C examples/rate run . [API ID ...]
+//	go -C examples/libraries run ./rate [API ID ...]
 package main
 
 import (
