@@ -17,15 +17,15 @@ import (
 	"github.com/apig-go/apig/apigtest"
 )
 
-// answer is what curl has got.
+// answer is an answer that curl has received.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// curl makes a request, with a token unless that is empty. The token goes
-// through standard input: what is on a command line everybody can read.
+// curl makes a request, with a token unless that is empty. The token goes through
+// standard input, because every user of the machine can read a command line.
 func (l *lifecycle) curl(method, url, token, body string) answer {
 	l.t.Helper()
 	args := []string{
@@ -271,9 +271,9 @@ func TestDocumentedErrors(t *testing.T) {
 	}
 	own := l.login()
 	for _, endpoint := range []struct {
-		method, path, body string // a request with which nothing is wrong but its token
+		method, path, body string // a valid request, but for its token
 		op                 apigtest.Op
-		wrong              []struct { // requests that are wrong in themselves
+		wrong              []struct { // requests that are invalid with any token
 			path, body string
 			want       refusal
 		}
@@ -282,8 +282,8 @@ func TestDocumentedErrors(t *testing.T) {
 			{"/apis/action", strings.Replace(action, "online", "publish", 1), badAction},
 			{"/apis/action", action, noAPI},
 		}},
-		// For a batch another text is printed beside the same code, with
-		// backslashes that cannot be meant; the gateway keeps to one.
+		// The documentation has another text beside the same code for a batch, with
+		// backslashes that are a misprint; the gateway has one text.
 		{"POST", "/apis/publish?action=online", `{"env_id":"` + release + `","apis":["` + api + `"]}`, apigtest.OpBatch, wrongs{
 			{"/apis/publish?action=publish", `{}`, badAction},
 		}},
@@ -335,7 +335,7 @@ func TestDocumentedErrors(t *testing.T) {
 			check(badToken, endpoint.path, tokens[401], endpoint.body)
 			check(badToken, endpoint.path, "", endpoint.body)
 			check(notAllowed, endpoint.path, tokens[403], endpoint.body)
-			// The service gives no reason for this one, so the gateway is told to.
+			// The documentation names no cause of this one, so it is injected.
 			l.Inject(apigtest.Answer(500, `{"error_code":"APIG.9999","error_msg":"System error"}`).On(endpoint.op))
 			check(systemError, endpoint.path, own, endpoint.body)
 		})
@@ -343,7 +343,7 @@ func TestDocumentedErrors(t *testing.T) {
 	assert.Empty(t, l.Journal())
 }
 
-// wrongs are requests to one endpoint, and what is documented for them.
+// wrongs are requests to one endpoint, with the documented answers.
 type wrongs = []struct {
 	path, body string
 	want       refusal

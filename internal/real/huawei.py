@@ -1,7 +1,7 @@
 """Keystone that takes a project by its name alone, as Huawei's IAM does.
 
-Keystone itself wants the domain of the project beside its name. Huawei takes
-that of the user, so this puts it in.
+Keystone requires the domain of the project beside its name. Huawei uses the
+user's domain, so this adds it.
 """
 import io
 import json
@@ -28,4 +28,4 @@ def complete(body):
             project.setdefault("domain", auth["identity"]["password"]["user"]["domain"])
         return json.dumps({"auth": auth}).encode()
     except (ValueError, KeyError, TypeError):
-        return body  # Keystone says what is wrong with it
+        return body  # Keystone reports the mistake

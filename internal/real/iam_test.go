@@ -97,7 +97,7 @@ func (s *site) publish() error {
 	return err
 }
 
-// tokens are those of the requests so far.
+// tokens are the tokens of all requests so far.
 func (s *site) tokens() (tokens []string) {
 	for _, r := range s.gateway.Requests() {
 		tokens = append(tokens, r.Header.Get("X-Auth-Token"))
@@ -292,7 +292,7 @@ func testExpiry(t *testing.T, s *keystoneServer) {
 			iam.Retry.MaxAttempts = attempts
 			var err error
 			asked := 0
-			for begin := time.Now(); wire.failed() == nil; asked++ { // at once: the connection is to close meanwhile
+			for begin := time.Now(); wire.failed() == nil; asked++ { // without a wait, because the connection closes now
 				require.Less(t, time.Since(begin), patience, "no connection broke in %d tokens", asked)
 				_, err = iam.Token(context.Background())
 			}

@@ -1,8 +1,8 @@
 """The lifecycle of a publication through keystoneauth.
 
-Everything it needs to know is in the environment, as OS_* and APIG_*. It finds
-the gateway in the catalog of its token, and prints what it has done as JSON, as
-it understood the answers.
+It reads its settings from the environment, OS_* and APIG_*. It finds the gateway
+in the catalog of its token. It prints its changes as JSON, as it understood the
+answers.
 """
 import json
 import os
@@ -77,7 +77,7 @@ def main():
     lifecycle = Lifecycle(gateway, os.environ["APIG_ORDERS"], os.environ["APIG_USERS"])
     lifecycle.run()
 
-    # What IAM says of the token, to those who ask it.
+    # IAM describes the token.
     identity = os.environ["OS_AUTH_URL"]
     token = s.get(identity + "/auth/tokens", headers={"X-Subject-Token": s.get_token()}).json()["token"]
     catalog = s.get(identity + "/auth/catalog").json()["catalog"]

@@ -18,8 +18,8 @@ import (
 const release = "DEFAULT_ENVIRONMENT_RELEASE_ID"
 
 // lifecycle is a gateway with two APIs and a user who may publish them. A client in
-// another language makes every change with them that there is: what works with the
-// service has to work with apigtest.
+// another language makes every kind of change: a client that works with the service has
+// to work with apigtest.
 type lifecycle struct {
 	*apigtest.Gateway
 	t             *testing.T
@@ -83,8 +83,8 @@ func (l *lifecycle) requireLifecycle(steps []step) {
 //go:embed lifecycle.py
 var lifecyclePy string
 
-// TestKeystoneauth uses OpenStack's keystoneauth, which gets the token and finds the
-// gateway in the catalog. When its token expires on the way it gets another.
+// TestKeystoneauth uses OpenStack's keystoneauth. It gets a token and finds the gateway in
+// the catalog. When its token expires between two changes it gets another.
 func TestKeystoneauth(t *testing.T) {
 	t.Parallel()
 	for name, expires := range map[string]bool{"password": false, "expired token": true, "token": false} {

@@ -57,7 +57,7 @@ var (
 	}
 )
 
-// installing is held while apt-get runs, which does not wait for another one.
+// installing is held while apt-get runs. apt-get does not wait for another one.
 var installing sync.Mutex
 
 // need installs a program that is missing.
@@ -108,8 +108,7 @@ type program struct {
 }
 
 // newProgram makes the directory. The directories of the testing package have names
-// that are too long for HAProxy's socket. If the test fails, the files are printed
-// whose names end in .log.
+// that are too long for HAProxy's socket. If the test fails, all files *.log are printed.
 func newProgram(t *testing.T, s software) *program {
 	t.Helper()
 	need(t, s)
@@ -190,7 +189,7 @@ func await(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %v in vain for %s", patience, what)
+			t.Fatalf("waited %v for %s", patience, what)
 		}
 	}
 }

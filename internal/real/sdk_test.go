@@ -135,9 +135,8 @@ var (
 	ofDefinition  = append(ofAPI[:8:8], "run_env_id", "run_env_name", "publish_id", "version_id")
 )
 
-// fields are members of a value in JSON, which has the form of the service for the types
-// of both clients. Times are in whole seconds, because the official client writes no
-// others.
+// fields are members of a value in JSON. The types of both clients have the form of the
+// service there. Times are in whole seconds, because the official client writes no others.
 func fields(t *testing.T, value any, names []string) map[string]any {
 	t.Helper()
 	text, err := json.Marshal(value)

@@ -29,7 +29,7 @@ const requests = 1000
 
 const (
 	accessKey = "QTWAOYTTINDUT2QVKYUC"
-	secretKey = "MFyfvK41ba2giqM7Uio6PznpdUKGpownRZlmVmHc" // published in the signing guide; belongs to nobody
+	secretKey = "MFyfvK41ba2giqM7Uio6PznpdUKGpownRZlmVmHc" // published in the signing guide; not in use
 )
 
 // TestSigner has the official SDK sign random requests. Then it signs the same requests,
