@@ -2,10 +2,10 @@ package apig
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -23,39 +23,78 @@ const longestRetryAfter = 365 * 24 * time.Hour
 
 // answer is what came back, read to its end or to the bounds.
 type answer struct {
-	request *http.Request // as it was sent; nil if it was not made
-	secret  string        // that its body held, or empty
-	start   time.Time     // of the attempt
-	arrived time.Time     // of the header
-	status  int
-	header  http.Header
-	body    []byte
-	broken  error // why the body is not whole, or nil
+	request   *http.Request     // as it was sent; nil if it was not made
+	address   string            // of the request before an Authenticator has added to it
+	transport http.RoundTripper // that sent it; nil: http.DefaultTransport
+	secret    string            // in the body of the request, or empty
+	hidden    []string          // the credentials of the request, once secrets has found them
+	start     time.Time         // of the attempt
+	arrived   time.Time         // of the header
+	status    int
+	header    http.Header
+	body      []byte
+	broken    error // why the body is not whole, or nil
 }
 
-// text makes a server's text fit to be printed: without the credentials that
-// the request carried (a signature error echoes the signed headers), on one
-// line, and cut to a number of characters.
+// text makes a server's text fit to print: without the credentials that the request
+// carried (a signature error echoes the signed headers), on one line, and cut to a
+// number of characters.
 func (a *answer) text(s string, most int) string {
 	if s == "" {
 		return ""
 	}
-	var room [8]string
-	secrets := append(room[:0], a.secret)
-	if a.request != nil {
-		for name, values := range a.request.Header {
-			if isPublicHeader(name) {
-				continue
+	return errorbody.Clean(s, most, a.secrets())
+}
+
+// secrets are the credentials of the request: in its body, in its headers, in what
+// an Authenticator has added to its query, and those of the proxy on its way.
+func (a *answer) secrets() []string {
+	if a.hidden == nil { // an answer may have a thousand texts
+		a.hidden = a.findSecrets()
+	}
+	return a.hidden
+}
+
+func (a *answer) findSecrets() []string {
+	secrets := append(make([]string, 0, 4), a.secret) // and a token, usually
+	if a.request == nil {
+		return secrets
+	}
+	for name, values := range a.request.Header {
+		if isPublicHeader(name) {
+			continue
+		}
+		for _, value := range values {
+			if _, signature, ok := strings.Cut(value, " Signature="); ok {
+				value = signature // the rest of it is no secret
 			}
-			for _, value := range values {
-				if _, signature, ok := strings.Cut(value, " Signature="); ok {
-					value = signature // the rest of it is no secret
-				}
-				secrets = append(secrets, value)
-			}
+			secrets = append(secrets, value)
 		}
 	}
-	return errorbody.Clean(s, most, secrets)
+	_, asked, _ := strings.Cut(a.address, "?")
+	for param := range strings.SplitSeq(a.request.URL.RawQuery, "&") {
+		if _, value, _ := strings.Cut(param, "="); !strings.Contains("&"+asked+"&", "&"+param+"&") {
+			plain, _ := url.QueryUnescape(value)
+			secrets = append(secrets, value, plain)
+		}
+	}
+	transport, ok := cmp.Or(a.transport, http.DefaultTransport).(*http.Transport)
+	if !ok || transport.Proxy == nil {
+		return secrets
+	}
+	for _, values := range transport.ProxyConnectHeader {
+		secrets = append(secrets, values...)
+	}
+	proxy, err := transport.Proxy(a.request)
+	switch {
+	case err != nil: // perhaps quoting an address that cannot be read, with its user and password
+		_, address, _ := strings.Cut(err.Error(), "//")
+		return append(secrets, address[:max(strings.LastIndexByte(address, '@'), 0)])
+	case proxy != nil:
+		password, _ := proxy.User.Password()
+		return append(secrets, password)
+	}
+	return secrets
 }
 
 // isPublicHeader reports whether a header of a request holds nothing secret. Any
@@ -68,14 +107,38 @@ func isPublicHeader(name string) bool {
 	return false
 }
 
-// checkID checks an ID of the answer like one of a caller's, since it may be used
-// like one and go into a path, an error or a log.
+// checkID checks an ID of the answer as a caller's ID is checked: it may become part of
+// a path, an error or a log.
 func (a *answer) checkID(id string) error {
-	var bad problems
-	if bad.id("", id); bad == nil && a.text(id, maxCode) == id {
+	if isID(id) && a.text(id, maxCode) == id {
 		return nil
 	}
-	return fmt.Errorf("a row has what is not an ID: %s", cmp.Or(a.text(id, maxCode), "nothing"))
+	return fmt.Errorf("it has an invalid ID: %s", cmp.Or(a.text(id, maxCode), "an empty one"))
+}
+
+// checkIDs checks IDs that may be empty.
+func (a *answer) checkIDs(ids ...string) error {
+	for _, id := range ids {
+		if id == "" {
+			continue
+		}
+		if err := a.checkID(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkRead says why the answer to a read proves nothing: only 200 is documented,
+// and the answer of a cache, which has an Age, is about an earlier time.
+func (a *answer) checkRead() error {
+	switch {
+	case a.status != http.StatusOK:
+		return errors.New("a read is answered with 200")
+	case a.header["Age"] != nil:
+		return errors.New("the answer comes from a cache")
+	}
+	return nil
 }
 
 func (a *answer) requestID() string {
@@ -93,8 +156,10 @@ func (a *answer) apiError(op, apiID string) *APIGError {
 	if a.status >= 300 && a.status < 400 {
 		message = "a redirect, which is never followed; check the endpoint"
 	}
-	if skew := a.clockSkew(); a.status == http.StatusUnauthorized && skew.Abs() > tolerableSkew {
-		message += fmt.Sprintf(" (the request was signed with a clock that is %v off the gateway's)", skew)
+	if a.status == http.StatusUnauthorized {
+		if skew := a.clockSkew(); skew.Abs() > tolerableSkew {
+			message += fmt.Sprintf(" (the request was signed with a clock that is %v off the gateway's)", skew)
+		}
 	}
 	return &APIGError{
 		Op:         op,
@@ -171,16 +236,31 @@ func (a *answer) record(want target) (*PublishRecord, error) {
 	if len(a.body) == 0 {
 		return nil, errors.New("the body is empty")
 	}
-	wire := &wireRecord{}
-	if err := json.Unmarshal(a.body, wire); err != nil {
+	record := &PublishRecord{}
+	if err := readRecord(a.body, record); err != nil {
 		return nil, fmt.Errorf("the body is not a publication record: %s", a.text(err.Error(), maxMessage))
 	}
-	record := wire.record()
-	if !strings.EqualFold(record.APIID, want.apiID) || want.envID != "" && !sameOrEmpty(record.EnvID, want.envID) {
+	if !strings.EqualFold(record.APIID, want.apiID) {
 		return nil, errors.New("the body is not a record of this API in this environment")
+	}
+	if err := a.checkRecord(record, want.envID); err != nil {
+		return nil, err
 	}
 	record.RequestID = a.requestID()
 	return record, nil
+}
+
+// checkRecord checks that the record is of this environment, if envID is not empty,
+// and that its IDs are IDs.
+func (a *answer) checkRecord(r *PublishRecord, envID string) error {
+	env := r.EnvID
+	if envID != "" {
+		if !sameOrEmpty(env, envID) {
+			return errors.New("the body is not a record of this API in this environment")
+		}
+		env = ""
+	}
+	return a.checkIDs(r.PublishID, r.VersionID, env)
 }
 
 // decodePublished reads the answer to a publication: a record of this API in this
@@ -193,18 +273,18 @@ func decodePublished(a *answer, want target) (*PublishRecord, error) {
 	return record, err
 }
 
-// decodeOffline reads the answer to taking an API offline: a record of this API in
-// this environment, or no content at all.
-func decodeOffline(a *answer, want target) (*PublishRecord, error) {
-	if a.status == http.StatusNoContent && len(a.body) == 0 && a.broken == nil {
-		return &PublishRecord{APIID: want.apiID, EnvID: want.envID, RequestID: a.requestID()}, nil
+// stateRecord reads the answer to a change of what is in effect. Status 202 only
+// promises the change. An empty 204 may come from anybody.
+func (a *answer) stateRecord(want target) (*PublishRecord, error) {
+	if a.status == http.StatusAccepted {
+		return nil, errors.New("which only says that the change was accepted")
 	}
 	return a.record(want)
 }
 
 // decodeSwitched reads the answer to a switch: a record of the version.
 func decodeSwitched(a *answer, want target) (*PublishRecord, error) {
-	record, err := a.record(want)
+	record, err := a.stateRecord(want)
 	if err == nil && !strings.EqualFold(record.VersionID, want.versionID) {
 		return nil, errors.New("the body is not a record of this version")
 	}

@@ -1,6 +1,7 @@
 package apig
 
 import (
+	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
@@ -61,11 +62,9 @@ func TestRetryAfter(t *testing.T) {
 		"a date further than a year": {[]string{"Date", testDate, "Retry-After", "Tue, 03 Aug 2027 01:36:00 GMT"}, aYear},
 	}
 	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			a := someAnswer(503, nil, headerOf(tt.header...))
-			a.arrived = testTime.Truncate(time.Second)
-			assert.Equal(t, tt.want, a.retryAfter())
-		})
+		a := someAnswer(503, nil, headerOf(tt.header...))
+		a.arrived = testTime.Truncate(time.Second)
+		assert.Equal(t, tt.want, a.retryAfter(), name)
 	}
 	assert.Equal(t, 5*time.Second, refusal(t, respond(400, "", "Retry-After", "5")).RetryAfter)
 }
@@ -105,11 +104,9 @@ func TestClockSkew(t *testing.T) {
 		"no date":            {401, signedNow, "", "no"},
 		"an unreadable date": {401, signedNow, "today", "no"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			a := someAnswer(tt.status, []byte(`{"error_code":"APIGW.0301","error_msg":"no"}`), headerOf("Date", tt.date))
-			a.request.Header.Set("X-Sdk-Date", tt.signed)
-			assert.Equal(t, tt.want, a.apiError("Publish", testAPI).Message)
-		})
+		a := someAnswer(tt.status, []byte(`{"error_code":"APIGW.0301","error_msg":"no"}`), headerOf("Date", tt.date))
+		a.request.Header.Set("X-Sdk-Date", tt.signed)
+		assert.Equal(t, tt.want, a.apiError("Publish", testAPI).Message, name)
 	}
 	assert.Zero(t, (&answer{header: headerOf("Date", testDate)}).clockSkew(), "no request was made")
 }
@@ -176,4 +173,43 @@ func TestEchoOfAnyHeader(t *testing.T) {
 	require.ErrorIs(t, err, ErrForbidden)
 	assert.NotContains(t, err.Error(), code)
 	assert.ErrorContains(t, err, "refused REDACTED in project "+testProject)
+}
+
+// The IDs of a record are checked as those of a list and of a caller are: they may become
+// part of a path, a text or a log.
+func TestRecordIDs(t *testing.T) {
+	for id, bad := range map[string]string{
+		"":                           "",
+		"ee1a5a38d3d3493abf1dc4":     "",
+		EnvRelease:                   "",
+		"../x":                       "../x",
+		"a\x00b":                     `a\x00b`,
+		"a\u202eb":                   `a\u202eb`,
+		testToken:                    "REDACTED",
+		strings.Repeat("a", 900<<10): strings.Repeat("a", 64) + "…",
+	} {
+		quoted, err := json.Marshal(id)
+		require.NoError(t, err)
+		for _, field := range []string{"env_id", "publish_id", "version_id"} {
+			a := someAnswer(201, []byte(`{"api_id":"a","`+field+`":`+string(quoted)+`}`), http.Header{})
+			record, err := a.record(target{apiID: "a"})
+			if bad == "" {
+				require.NoError(t, err, id)
+				assert.Equal(t, "a", record.APIID)
+				continue
+			}
+			require.EqualError(t, err, "it has an invalid ID: "+bad, field)
+			assert.Nil(t, record)
+		}
+	}
+	c, mt := newTest(t, attempts(1))
+	mt.RegisterResponder(http.MethodGet, historyURL, respondJSON(403, noPermissionBody))
+	mt.RegisterResponder(http.MethodPost, actionURL, respondJSON(201, strings.Replace(publishedBody, `"ee1a`, `"../ee1a`, 1)))
+	_, err := c.Publish(t.Context(), testRequest)
+	require.ErrorIs(t, err, ErrOutcomeUnknown, "it may have been applied")
+	require.ErrorIs(t, err, ErrBadResponse)
+	mt.RegisterNoResponder(respondJSON(200, `{"success":[`+strings.Replace(publishedBody, `"ee1a`, `"../ee1a`, 1)+`]}`))
+	result, err := c.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: []string{testAPI}, EnvID: EnvRelease})
+	require.ErrorIs(t, err, ErrOutcomeUnknown)
+	assert.Nil(t, result.Items[0].Record)
 }

@@ -2,16 +2,18 @@ package apig
 
 import (
 	"fmt"
+	"net/http"
 	"reflect"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/apig-go/apig/internal/errorbody"
 )
 
-// problems collects the mistakes in a caller's arguments, so that all of them
-// are reported at once.
+// problems collects the mistakes in a caller's arguments, so that one error
+// reports all of them.
 type problems []string
 
 func (p *problems) addf(format string, args ...any) {
@@ -23,23 +25,44 @@ func (p problems) err() error {
 	if len(p) == 0 {
 		return nil
 	}
-	return p
+	return &argumentError{strings.Join(p, "; ")}
 }
 
+// argumentError is an ErrInvalidArgument.
+type argumentError struct{ mistakes string }
+
 // Error is one line that names every mistake.
-func (p problems) Error() string { return "apig: " + p.reason() }
+func (e *argumentError) Error() string { return "apig: " + e.reason() }
 
-func (p problems) reason() string { return "invalid argument: " + strings.Join(p, "; ") }
+func (e *argumentError) reason() string { return "invalid argument: " + e.mistakes }
 
-// Is makes every set of problems an ErrInvalidArgument.
-func (p problems) Is(target error) bool { return target == ErrInvalidArgument }
+// Is reports whether target is ErrInvalidArgument.
+func (e *argumentError) Is(target error) bool { return target == ErrInvalidArgument }
 
-// id checks an ID that goes into a path or a body. The gateway's own are hex
-// digits or simple names; what is refused here could change the path.
+// duration checks a duration of which zero means the default. One below a
+// millisecond is a number without a unit, such as 120 in place of 120*time.Second.
+func (p *problems) duration(field string, d time.Duration) {
+	switch {
+	case d < 0:
+		p.addf("%s is negative", field)
+	case d > 0 && d < time.Millisecond:
+		p.addf("%s is %v, below 1ms: the number lacks a unit, such as time.Second", field, d)
+	case d > longestWait:
+		p.addf("%s %v is above %v", field, d, longestWait)
+	}
+}
+
+// maxID bounds an ID, in bytes. The gateway's own have 32, or 36 with hyphens.
+const maxID = 255
+
+// id checks an ID that goes into a path or a body. The gateway's own IDs are hex
+// digits or simple names. An ID that is refused here could change the path.
 func (p *problems) id(field, id string) {
 	switch {
 	case id == "":
 		p.addf("%s is empty", field)
+	case len(id) > maxID:
+		p.addf("%s has %d bytes, an ID has at most %d", field, len(id), maxID)
 	case !isID(id):
 		p.addf("%s \"%s\" is not an ID", field, errorbody.Line(id, maxCode))
 	}
@@ -53,33 +76,56 @@ func isID(id string) bool {
 			return false
 		}
 	}
-	return id != "" && id != "." && id != ".."
+	return id != "" && id != "." && id != ".." && len(id) <= maxID
 }
 
-// mostNamed is how many mistakes of one kind a list is reported with.
-const mostNamed = 10
-
-// few adds the first of the mistakes that the elements of a list have, and how
-// many there are.
-func (p *problems) few(mistakes problems) {
-	*p = append(*p, mistakes[:min(len(mistakes), mostNamed)]...)
-	if len(mistakes) > mostNamed {
-		p.addf("and so on, %d mistakes", len(mistakes))
+// idOrEmpty checks an ID that may be missing.
+func (p *problems) idOrEmpty(field, id string) {
+	if id != "" {
+		p.id(field, id)
 	}
 }
 
-// text checks a text that goes into JSON, which would change what is not UTF-8.
+// checkAPI checks the IDs of an API and of an environment.
+func checkAPI(apiID, envID string) error {
+	var bad problems
+	bad.id("APIID", apiID)
+	bad.id("EnvID", envID)
+	return bad.err()
+}
+
+// mostNamed is the most mistakes of a list that an error names.
+const mostNamed = 10
+
+// few adds the first mistakes of a list's elements, and the number of all.
+func (p *problems) few(mistakes problems) {
+	*p = append(*p, mistakes[:min(len(mistakes), mostNamed)]...)
+	if len(mistakes) > mostNamed {
+		p.addf("and more: %d mistakes in total", len(mistakes))
+	}
+}
+
+// text checks a text that goes into JSON. encoding/json would replace bytes that
+// are not UTF-8.
 func (p *problems) text(field, s string) {
 	if !utf8.ValidString(s) {
 		p.addf("%s is not valid UTF-8", field)
 	}
 }
 
-// notNil checks the value of an interface: a nil pointer or function in it is a
-// panic of the first call.
+// notNil checks the value of an interface. A nil pointer or function in it would
+// make the first call panic.
 func (p *problems) notNil(field string, value any) {
 	if value != nil && isNil(value) {
 		p.addf("%s is a nil %T", field, value)
+	}
+}
+
+// httpClient checks a caller's client. A negative Timeout means none, as in net/http.
+func (p *problems) httpClient(field string, hc *http.Client) {
+	if hc != nil {
+		p.notNil(field+".Transport", hc.Transport)
+		p.duration(field+".Timeout", min(max(hc.Timeout, 0), longestWait))
 	}
 }
 
@@ -95,11 +141,11 @@ func isNil(v any) bool {
 }
 
 // remark checks a remark. The service counts characters, not bytes.
-func (p *problems) remark(s string, most int) {
+func (p *problems) remark(s string) {
 	if p.text("Remark", s); !utf8.ValidString(s) {
 		return
 	}
-	if n := utf8.RuneCountInString(s); n > most {
-		p.addf("Remark has %d characters, at most %d are allowed", n, most)
+	if n := utf8.RuneCountInString(s); n > maxRemark {
+		p.addf("Remark has %d characters, at most %d are allowed", n, maxRemark)
 	}
 }

@@ -13,20 +13,18 @@ import (
 	"github.com/apig-go/apig/internal/credcache"
 )
 
-// Authenticator puts credentials on a request. Authenticate is called once for
-// each attempt, on the finished request, and may block until the request's
-// context ends. It must be safe for concurrent use. Its error ends the call, unless
-// the time of the attempt was over: it is in a [*CallError], and in that attempt
-// nothing was sent.
+// Authenticator puts credentials on a request. Authenticate is called once for each
+// attempt, on the finished request, and may block until the request's context ends. It
+// must be safe for concurrent use. An error ends the call, unless the attempt had timed
+// out. The call then returns a [*CallError] that wraps it. That attempt sent nothing.
 type Authenticator interface {
 	Authenticate(r *http.Request) error
 }
 
-// Refresher is implemented by an [Authenticator] that can get new credentials.
-// Refresh is called after a 401 that new credentials may cure, with the request
-// that was rejected. If it returns true the request is attempted once more; reading
-// the history to settle an outcome may ask it again. It must be safe for concurrent
-// use.
+// Refresher is implemented by an [Authenticator] that can get new credentials. Refresh is
+// called after a 401 that new credentials may cure, with the rejected request. If it
+// returns true, the request is attempted once more. Reading the history to settle an
+// outcome may call it again. It must be safe for concurrent use.
 type Refresher interface {
 	Refresh(rejected *http.Request) bool
 }
@@ -40,23 +38,23 @@ const (
 
 const redacted = "REDACTED"
 
-// Secret is a text that does not print: fmt, encoding/json and log/slog all
-// show REDACTED. Convert it to a string to use it.
+// Secret is a text that does not print: fmt, encoding/json and log/slog all show
+// REDACTED. Convert it to a string to use it. JSON made of it cannot be read back.
 //
-// No method of it runs, and so it shows, where fmt is given the verbs %p or %w,
-// which suit no text (go vet reports them), and where it stands in an unexported
-// field of a struct that is printed. Behind a pointer in such a field it shows
-// only with verbs that suit no pointer, such as %s. It also shows as the key of a
-// map in JSON, and to whatever copies or prints memory without asking for methods,
-// such as encoding/gob, go-spew, and go-cmp with unexported fields. The same goes
-// for the structs of this package that have a Secret in them. What the package makes
-// of them, such as an Authenticator or a Client, holds them in functions, into which
-// none of these look.
+// A Secret prints in clear where its methods are not called:
 //
-// What is written as JSON cannot be read back: it is REDACTED.
+//   - with the verbs %p and %w, which suit no text (go vet reports them)
+//   - in an unexported field of a struct that is printed; behind a pointer in such a
+//     field, only with verbs that suit no pointer, such as %s
+//   - as the key of a map in JSON
+//   - with packages that read memory, such as encoding/gob, go-spew, and go-cmp with
+//     unexported fields
+//
+// The same holds for structs of this package that contain a Secret. An Authenticator of
+// this package and a Client keep their secrets in functions, out of reach of all these.
 type Secret string
 
-// Format prints REDACTED whatever the verb, and nothing for an empty secret.
+// Format prints REDACTED for each verb, and nothing for an empty secret.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // String is REDACTED, or empty for an empty secret.
@@ -79,22 +77,19 @@ func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) 
 // LogValue is the same as String.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// Token is an IAM token and the time it ends. A zero Expiry means that it is
-// not known to end.
+// Token is an IAM token and the time of its end. A zero Expiry means that it is not known
+// to end.
 type Token struct {
 	Value  Secret
 	Expiry time.Time
 }
 
-// Format prints when the token ends, whatever the verb, and not the token.
+// Format prints the end of the token with any verb, and never the token.
 func (t Token) Format(s fmt.State, _ rune) {
 	_, _ = io.WriteString(s, "apig.Token("+ending(t.Expiry)+")")
 }
 
-// Token makes a token that does not change its own source, for [TokenAuth].
-func (t Token) Token(context.Context) (Token, error) { return t, nil }
-
-// ending says when credentials end.
+// ending is the end of credentials as a text.
 func ending(expiry time.Time) string {
 	if expiry.IsZero() {
 		return "without a known end"
@@ -102,52 +97,52 @@ func ending(expiry time.Time) string {
 	return "until " + expiry.Format(time.RFC3339)
 }
 
-// TokenSource gets tokens. It does no caching: [TokenAuth] does. [*IAM] is one.
+// TokenSource gets tokens. It needs no cache: [TokenAuth] has one. [*IAM] is one. Token
+// must return when ctx ends.
 type TokenSource interface {
 	Token(ctx context.Context) (Token, error)
 }
 
-// StaticToken authenticates with a token that the caller has got from IAM. It
-// is never renewed. New refuses a token that is empty or cannot go into a
-// header.
+// StaticToken authenticates with a token that the caller has got from IAM. It is never
+// renewed. New refuses a token that is empty or cannot be sent in a header.
 func StaticToken(token string) Authenticator {
-	header := []string{token}
-	return &staticToken{func() []string { return header }, checkHeaderValue("token", token)}
+	return &staticToken{func() string { return token }, checkHeaderValue("token", token)}
 }
 
-// staticToken holds its token in a function, into which nothing that prints
-// values looks, as the values of the header, which nobody changes.
+// staticToken holds its token in a function, which nothing that prints values can read.
 type staticToken struct {
-	header func() []string
-	bad    error // why it cannot be sent, or nil
+	token func() string
+	bad   error // why it cannot be sent, or nil
 }
 
 func (t *staticToken) check() error { return t.bad }
 
-// Authenticate puts the token on the request.
+// Authenticate puts the token on the request. The value is the request's own: a transport
+// may blank it after use.
 func (t *staticToken) Authenticate(r *http.Request) error {
 	if t.bad != nil {
 		return t.bad
 	}
-	r.Header[headerToken] = t.header()
+	r.Header[headerToken] = []string{t.token()}
 	return nil
 }
 
-// TokenAuth authenticates with the tokens of source. It keeps a token until
-// five minutes before it ends (a fifth of its life, if that is less), has one
-// fetch under way at a time, whose result all waiting calls share, and goes on
-// with a living token when an early renewal fails. When the service rejects a
-// token, that token is dropped, and the request attempted once more with a new one.
+// TokenAuth authenticates with the tokens of source.
 //
-// A [Token] as its own source does not change: it is used as [StaticToken] is, and
-// New refuses one that is empty or cannot go into a header. Without a source, or
-// with a nil pointer as one, there is no Authenticator, which New then says.
+//   - It keeps a token until five minutes before its end (a fifth of its life, if that is
+//     less). All waiting calls share one fetch. If an early renewal fails, the token stays
+//     in use while it is valid.
+//   - If the gateway rejects a token, the token is dropped, and the request is attempted
+//     once more with a new one.
+//   - If source returns an error that matches [ErrUnauthorized], it is not asked again for
+//     a minute: calls without a valid token get the same error. IAM locks a user after a
+//     few wrong passwords.
+//
+// If source is nil or a nil pointer, TokenAuth returns nil, and New reports that Auth is
+// missing.
 func TokenAuth(source TokenSource) Authenticator {
 	if isNil(source) {
 		return nil
-	}
-	if token, ok := source.(Token); ok {
-		return StaticToken(string(token.Value))
 	}
 	return &tokenAuth{credcache.New(func(ctx context.Context) (string, time.Time, error) {
 		token, err := source.Token(ctx)
@@ -155,18 +150,21 @@ func TokenAuth(source TokenSource) Authenticator {
 			return "", time.Time{}, err
 		}
 		return string(token.Value), token.Expiry, checkHeaderValue("token", string(token.Value))
-	})}
+	}, refusesCredentials)}
 }
+
+// refusesCredentials reports whether a source's own credentials were refused.
+func refusesCredentials(err error) bool { return errors.Is(err, ErrUnauthorized) }
 
 type tokenAuth struct{ tokens *credcache.Cache[string] }
 
-// Authenticate puts a living token on the request.
+// Authenticate puts a valid token on the request.
 func (a *tokenAuth) Authenticate(r *http.Request) error {
 	token, err := a.tokens.Get(r.Context())
 	if err != nil {
 		return fmt.Errorf("getting a token: %w", err)
 	}
-	r.Header.Set(headerToken, token)
+	r.Header[headerToken] = []string{token}
 	return nil
 }
 
@@ -177,8 +175,8 @@ func (a *tokenAuth) Refresh(rejected *http.Request) bool {
 	return true
 }
 
-// checkHeaderValue refuses what cannot go into a header, without showing it. A
-// line break at the end, as a file has one, is the usual mistake.
+// checkHeaderValue refuses a credential that cannot be sent in a header, without showing
+// it. The usual mistake is a line break at the end, from a file.
 func checkHeaderValue(what, s string) error {
 	if s == "" {
 		return errors.New("the " + what + " is empty")

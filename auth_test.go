@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/apig-go/apig/apigtest"
+	"github.com/apig-go/apig/internal/gateway"
 )
 
 // sourceFunc is a TokenSource.
@@ -76,20 +76,15 @@ func TestRefusedTokens(t *testing.T) {
 		"empty":                   {"", "the token is empty"},
 		"line break at the end":   {"SECRET-1234\n", space + "12 of 12"},
 		"CR LF at the end":        {"SECRET-1234\r\n", space + "12 of 13"},
-		"another header":          {"SECRET-1234\r\nX-Evil: 1", space + "12 of 22"},
 		"a scheme in front of it": {"Bearer SECRET-1234", space + "7 of 18"},
 		"NUL":                     {"\x00SECRET-1234", space + "1 of 12"},
 		"DEL":                     {"SECRET\x7f-1234", space + "7 of 12"},
-		"byte order mark":         {"\ufeffSECRET-1234", space + "1 of 14"},
 		"typographic quotes":      {"“SECRET-1234”", space + "1 of 17"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for name, auth := range map[string]Authenticator{"StaticToken": StaticToken(tt.token), "TokenAuth": TokenAuth(Token{Value: Secret(tt.token)})} {
-				cfg := testConfig(nil)
-				cfg.Auth = auth
-				_, err := New(cfg)
-				require.EqualError(t, err, "apig: invalid argument: Auth: "+tt.want, name)
-			}
+			cfg := testConfig(nil)
+			cfg.Auth = StaticToken(tt.token)
+			require.EqualError(t, second(New(cfg)), "apig: invalid argument: Auth: "+tt.want)
 
 			fetched := 0
 			source := sourceFunc(func(context.Context) (Token, error) {
@@ -110,37 +105,37 @@ func TestRefusedTokens(t *testing.T) {
 	}
 }
 
-// A token that was got elsewhere needs no source. That it has ended is for the
-// service to say, and another attempt with the same one would be no better.
-func TestTokenIsItsOwnSource(t *testing.T) {
-	token := Token{Value: testToken, Expiry: time.Unix(1, 0)}
-	got, err := token.Token(t.Context())
-	require.NoError(t, err)
-	assert.Equal(t, token, got)
-
-	c, mt := newTest(t, authBy(TokenAuth(token)))
-	mt.RegisterResponder(http.MethodPost, actionURL, func(r *http.Request) (*http.Response, error) {
-		assert.Equal(t, []string{testToken}, r.Header[headerToken])
-		return respondJSON(401, tokenBody)(r)
-	})
-	_, err = c.Publish(t.Context(), testRequest)
-	require.ErrorIs(t, err, ErrUnauthorized)
-	assert.Equal(t, 1, actions(mt))
+// Each request has its own headers: a transport that blanks them after use spoils no other
+// one.
+func TestHeadersAreEachRequestsOwn(t *testing.T) {
+	for name, auth := range map[string]Authenticator{
+		"static token": StaticToken("!MIIQ+/=~"), "tokens": TokenAuth(&numbered{}), "static keys": StaticKeys(keysAccess, keysSecret),
+		"keys": KeyAuth(&Keys{AccessKey: keysAccess, SecretKey: keysSecret, SecurityToken: keysSecurity}),
+	} {
+		var sent []http.Header
+		c, mt := newTest(t, authBy(auth))
+		mt.RegisterResponder(http.MethodPost, actionURL, func(r *http.Request) (*http.Response, error) {
+			sent = append(sent, r.Header.Clone())
+			for _, values := range r.Header {
+				clear(values)
+			}
+			return respondJSON(201, publishedBody)(r)
+		})
+		for n := range 2 {
+			require.NoError(t, second(c.Publish(t.Context(), testRequest)), name)
+			sent[n].Del("Authorization")
+			sent[n].Del("X-Sdk-Date")
+		}
+		assert.Equal(t, sent[0], sent[1], name)
+		assert.Equal(t, name == "static token", sent[1].Get(headerToken) == "!MIIQ+/=~")
+	}
 }
 
-func TestStaticTokenIsSent(t *testing.T) {
-	c, mt := newTest(t, authBy(StaticToken("!MIIQ+/=~")))
-	tokens := tokensSent(mt, respondJSON(201, publishedBody))
-	_, err := c.Publish(t.Context(), testRequest)
-	require.NoError(t, err)
-	assert.Equal(t, []string{"!MIIQ+/=~"}, *tokens)
-}
-
-// Authenticators of other packages see the request as it will be sent, once for
-// each attempt.
+// Authenticators of other packages see the request as it will be sent, once for each
+// attempt.
 func TestAuthenticatorSeesTheFinishedRequest(t *testing.T) {
 	var seen []string
-	c, mt := newTest(t, authBy(authFunc(func(r *http.Request) error {
+	c, mt := newTest(t, func(cfg *Config) { cfg.DisableTags = true }, authBy(authFunc(func(r *http.Request) error {
 		b, err := r.GetBody()
 		if err != nil {
 			return err
@@ -150,12 +145,11 @@ func TestAuthenticatorSeesTheFinishedRequest(t *testing.T) {
 		r.Header.Set("X-Auth-Token", fmt.Sprint("attempt-", len(seen)))
 		return err
 	})))
-	tokens := tokensSent(mt, respond(429, ""), respond(429, ""), respondJSON(201, publishedBody))
-	_, err := c.Publish(t.Context(), testRequest)
-	require.NoError(t, err)
-	assert.Equal(t, []string{"attempt-1", "attempt-2", "attempt-3"}, *tokens)
+	tokens := tokensSent(mt, respondJSON(429, ""), respondJSON(201, publishedBody))
+	require.NoError(t, second(c.Publish(t.Context(), testRequest)))
+	assert.Equal(t, []string{"attempt-1", "attempt-2"}, *tokens)
 	want := "POST " + actionURL + ` application/json;charset=UTF-8 {"action":"online","env_id":"DEFAULT_ENVIRONMENT_RELEASE_ID","api_id":"` + testAPI + `"}`
-	assert.Equal(t, []string{want, want, want}, seen)
+	assert.Equal(t, []string{want, want}, seen)
 }
 
 // Where the credentials cannot be had nothing was sent, and the reason is the
@@ -167,8 +161,7 @@ func TestAuthenticatorFails(t *testing.T) {
 		"getting a token: ": TokenAuth(sourceFunc(func(context.Context) (Token, error) { fetched++; return Token{}, errVault })),
 	} {
 		c, mt := newTest(t, authBy(auth))
-		record, err := c.Publish(t.Context(), testRequest)
-		assert.Nil(t, record)
+		_, err := c.Publish(t.Context(), testRequest)
 		require.ErrorIs(t, err, errVault)
 		assert.EqualError(t, err, "apig: Publish API "+testAPI+": "+prefix+"the vault is sealed")
 		assert.Equal(t, NotApplied, OutcomeOf(err))
@@ -199,83 +192,45 @@ func TestSourcePanics(t *testing.T) {
 	}
 }
 
-// Which answers get another attempt with a new token: those that a new token
-// may cure. The codes have the meaning of the management API.
+// A new token gets the request another attempt where it may cure the answer: a 401 with one
+// of the codes whose verdict is renew, or with an unknown one. Otherwise the token is kept.
 func TestUnauthorized(t *testing.T) {
 	for _, tt := range []struct {
 		status int
 		code   string
 		cured  bool
-		reason string
 	}{
-		{401, "APIG.1000", true, "token missing"},
-		{401, "APIG.1001", true, "session expired"},
-		{401, "APIG.1002", true, "incorrect token"},
-		{401, "APIC.7100", true, "token missing"},
-		{401, "APIC.7101", true, "token expired"},
-		{401, "APIC.7102", true, "incorrect token"},
-		{401, "APIGW.0301", true, "expired, among many other things"},
-		{401, "APIG.0301", true, "its twin"},
-		{401, "APIGW.0307", true, "the token must be updated"},
-		{401, "APIG.0307", true, "its twin"},
-		{401, "APIG.4711", true, "an unknown code has the benefit of the doubt"},
-		{401, "", true, "and so has none"},
-		{401, "APIG.1003", false, "the token is for no project, and so will the next one be"},
-		{401, "APIG.1005", false, "a permission, with the status of the table"},
-		{401, "APIG.1007", false, "the token names no domain, and neither will the next one"},
-		{401, "APIG.1008", false, "the domain is invalid"},
-		{401, "APIG.1009", false, "the token names no user, and neither will the next one"},
-		{401, "APIG.1010", false, "the service could not ask its policy server"},
-		{401, "APIG.1011", false, "real-name authentication"},
-		{401, "APIG.1012", false, "the balance"},
-		{401, "APIG.1013", false, "the account is frozen"},
-		{401, "APIGW.0303", false, "of an app, which a token of IAM is not"},
-		{403, "APIG.1005", false, "a permission, with the status of the pages"},
-		{403, "APIG.1020", false, "a permission"},
-		{403, "DNS.0005", false, "even where another service uses 403 for an expired token"},
-		{403, "", false, "a permission, as far as is known"},
-		{400, "APIG.1002", false, "no 401"},
-		{404, "APIG.3002", false, "no 401"},
+		{401, "APIG.1001", true}, {401, "APIG.4711", true}, {401, "", true},
+		{401, "APIG.1003", false}, {401, "APIG.1013", false}, {403, "DNS.0005", false}, {400, "APIG.1002", false},
 	} {
-		t.Run(fmt.Sprint(tt.status, " ", tt.code), func(t *testing.T) {
-			source := &numbered{}
-			c, mt := newTest(t, attempts(1), authBy(TokenAuth(source)))
-			tokens := tokensSent(mt, respondJSON(tt.status, `{"error_code":"`+tt.code+`"}`), respondJSON(201, publishedBody))
-
-			_, err := c.Publish(t.Context(), testRequest)
-			if tt.cured {
-				require.NoError(t, err, tt.reason)
-				assert.Equal(t, []string{"token-1", "token-2"}, *tokens)
-				return
-			}
-			var e *APIGError
-			require.ErrorAs(t, err, &e, tt.reason)
-			assert.Equal(t, tt.status, e.StatusCode)
-			assert.Equal(t, []string{"token-1"}, *tokens)
-
-			_, err = c.Publish(t.Context(), testRequest)
-			require.NoError(t, err)
-			assert.EqualValues(t, 1, source.fetched.Load(), "the token is kept")
-		})
+		c, mt := newTest(t, attempts(1), authBy(TokenAuth(&numbered{})))
+		tokens := tokensSent(mt, respondJSON(tt.status, `{"error_code":"`+tt.code+`"}`), respondJSON(201, publishedBody))
+		_, err := c.Publish(t.Context(), testRequest)
+		if tt.cured {
+			require.NoError(t, err, tt.code)
+			assert.Equal(t, []string{"token-1", "token-2"}, *tokens)
+			continue
+		}
+		require.ErrorAs(t, err, new(*APIGError), tt.code)
+		require.NoError(t, second(c.Publish(t.Context(), testRequest)))
+		assert.Equal(t, []string{"token-1", "token-1"}, *tokens)
 	}
 }
 
 // Exactly one attempt more, for a service that rejects everything.
 func TestUnauthorizedTwice(t *testing.T) {
-	renewed := []string{"token-1", "token-2"}
 	for name, tt := range map[string]struct {
 		attempts int
-		auth     func(*numbered) Authenticator
+		auth     Authenticator
 		tokens   []string
 	}{
-		"one attempt":       {1, func(s *numbered) Authenticator { return TokenAuth(s) }, renewed},
-		"the default":       {0, func(s *numbered) Authenticator { return TokenAuth(s) }, renewed},
-		"ten attempts":      {10, func(s *numbered) Authenticator { return TokenAuth(s) }, renewed},
-		"a static token":    {4, func(*numbered) Authenticator { return StaticToken("static-token") }, []string{"static-token"}},
-		"nothing to renew":  {4, func(s *numbered) Authenticator { return refuser{TokenAuth(s)} }, []string{"token-1"}},
-		"not even a method": {4, func(s *numbered) Authenticator { return authFunc(TokenAuth(s).Authenticate) }, []string{"token-1"}},
+		"one attempt":       {1, TokenAuth(&numbered{}), []string{"token-1", "token-2"}},
+		"ten attempts":      {10, TokenAuth(&numbered{}), []string{"token-1", "token-2"}},
+		"a static token":    {4, StaticToken("static-token"), []string{"static-token"}},
+		"nothing to renew":  {4, refuser{TokenAuth(&numbered{})}, []string{"token-1"}},
+		"not even a method": {4, authFunc(TokenAuth(&numbered{}).Authenticate), []string{"token-1"}},
 	} {
-		c, mt := newTest(t, attempts(tt.attempts), authBy(tt.auth(&numbered{})))
+		c, mt := newTest(t, attempts(tt.attempts), authBy(tt.auth))
 		tokens := tokensSent(mt, respondJSON(401, tokenBody))
 		_, err := c.Publish(t.Context(), testRequest)
 		require.ErrorIs(t, err, ErrUnauthorized, name)
@@ -292,15 +247,6 @@ type refuser struct{ Authenticator }
 
 func (refuser) Refresh(*http.Request) bool { return false }
 
-// The attempt with a new token does not use up one of the others.
-func TestUnauthorizedBetweenRetries(t *testing.T) {
-	c, mt := newTest(t, attempts(3), authBy(TokenAuth(&numbered{})))
-	tokens := tokensSent(mt, respond(429, ""), respondJSON(401, tokenBody), respond(429, ""), respondJSON(201, publishedBody))
-	_, err := c.Publish(t.Context(), testRequest)
-	require.NoError(t, err)
-	assert.Equal(t, []string{"token-1", "token-1", "token-2", "token-2"}, *tokens)
-}
-
 // Where the new token cannot be had, that is the error: nothing was applied.
 func TestUnauthorizedAndNoNewToken(t *testing.T) {
 	fetched := 0
@@ -315,28 +261,6 @@ func TestUnauthorizedAndNoNewToken(t *testing.T) {
 	require.ErrorIs(t, err, errVault)
 	assert.Equal(t, NotApplied, OutcomeOf(err))
 	assert.Equal(t, []string{"token-1"}, *tokens)
-	assert.Equal(t, 2, fetched)
-}
-
-// A 401 says something about the token that was sent, not about the one that
-// has replaced it meanwhile.
-func TestRefreshDropsOnlyTheRejectedToken(t *testing.T) {
-	source := &numbered{}
-	auth := TokenAuth(source)
-	send := func() *http.Request {
-		r, err := http.NewRequest(http.MethodPost, actionURL, nil)
-		require.NoError(t, err)
-		require.NoError(t, auth.Authenticate(r))
-		return r
-	}
-	refresh := auth.(Refresher).Refresh
-
-	slow, quick := send(), send()
-	assert.True(t, refresh(quick))
-	assert.Equal(t, "token-2", send().Header.Get("X-Auth-Token"))
-	assert.True(t, refresh(slow), "its caller tries again, with the token that is there")
-	assert.Equal(t, "token-2", send().Header.Get("X-Auth-Token"))
-	assert.EqualValues(t, 2, source.fetched.Load())
 }
 
 // Two calls that are rejected with the same token, at the same time, get one new
@@ -346,69 +270,42 @@ func TestUnauthorizedNeighbours(t *testing.T) {
 		source := &numbered{}
 		s := newSite(t, authBy(TokenAuth(source)))
 		s.AddToken("token-2", time.Time{})
-		s.Inject(apigtest.Slow(time.Second).Times(2)) // so that both have left with token-1
+		s.Inject(gateway.Slow(time.Second).Times(2)) // so that both have left with token-1
 		var wg sync.WaitGroup
 		for _, api := range []string{s.api, s.AddAPI("billing")} {
 			wg.Go(func() {
-				_, err := s.Publish(t.Context(), ActionRequest{APIID: api, EnvID: EnvRelease})
+				_, err := s.Publish(t.Context(), PublishRequest{APIID: api, EnvID: EnvRelease})
 				assert.NoError(t, err)
 			})
 		}
 		wg.Wait()
 		assert.EqualValues(t, 2, source.fetched.Load())
-		assert.Equal(t, 4, s.requests(apigtest.OpAction))
+		assert.Equal(t, 4, s.requests(gateway.OpAction))
 	})
 }
 
-// The source sees the values of the context of the call, such as a trace, and
-// gets the call's patience.
-func TestTokenSourceSeesTheContext(t *testing.T) {
-	type key struct{}
-	var seen any
-	auth := TokenAuth(sourceFunc(func(ctx context.Context) (Token, error) {
-		seen = ctx.Value(key{})
-		return Token{Value: "token"}, nil
-	}))
-	_, err := authenticated(context.WithValue(t.Context(), key{}, "trace"), auth)
-	require.NoError(t, err)
-	assert.Equal(t, "trace", seen)
-}
-
-// TokenAuth hands the end of a token to its cache: it is renewed five minutes
-// before that, serves on while it cannot be, be that an error or a token that
-// cannot be sent, and is not used beyond it.
+// TokenAuth gives the end of a token to its cache: it is renewed five minutes before, stays
+// in use while it cannot be, also for a token that cannot be sent, and is not used beyond it.
 func TestTokenRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		source := &numbered{life: 24 * time.Hour}
-		broken, brokenErr := Token{}, errVault
-		failing := false
+		source, failing := &numbered{life: 24 * time.Hour}, false
 		auth := TokenAuth(sourceFunc(func(ctx context.Context) (Token, error) {
 			if failing {
-				return broken, brokenErr
+				return Token{Value: "two words"}, nil
 			}
 			return source.Token(ctx)
 		}))
-		is := func(want string) {
-			t.Helper()
+		for _, step := range []struct {
+			wait  time.Duration
+			token string
+		}{{0, "token-1"}, {24*time.Hour - 5*time.Minute - 1, "token-1"}, {1, "token-2"}, {24*time.Hour - 1, "token-2"}, {1, ""}} {
+			time.Sleep(step.wait)
 			token, err := authenticated(t.Context(), auth)
-			require.NoError(t, err)
-			assert.Equal(t, want, token)
+			assert.Equal(t, step.token, token)
+			if failing = token == "token-2"; token == "" {
+				require.ErrorContains(t, err, "getting a token: the token has a space")
+			}
 		}
-		is("token-1")
-		time.Sleep(24*time.Hour - 5*time.Minute - 1)
-		is("token-1")
-		time.Sleep(time.Nanosecond)
-		is("token-2")
-
-		failing = true
-		time.Sleep(24*time.Hour - 5*time.Minute)
-		is("token-2")
-		broken, brokenErr = Token{Value: "two words"}, nil
-		time.Sleep(5*time.Minute - 1)
-		is("token-2")
-		time.Sleep(time.Nanosecond)
-		_, err := authenticated(t.Context(), auth)
-		require.ErrorContains(t, err, "getting a token: the token has a space")
 	})
 }
 
@@ -430,43 +327,6 @@ func TestTokenWithinAttemptTimeout(t *testing.T) {
 	})
 }
 
-// A rejected token is dropped at once, even where it could not be renewed just
-// before.
-func TestTokenRejectedAfterFailedRenewal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		fetched, failing := 0, false
-		s := newSite(t)
-		s.AddToken("living", time.Time{})
-		s.AddToken("fresh", time.Time{})
-		c := clientOf(t, s.Gateway, authBy(TokenAuth(sourceFunc(func(context.Context) (Token, error) {
-			switch fetched++; {
-			case failing:
-				return Token{}, errVault
-			case fetched == 1:
-				return Token{Value: "living", Expiry: time.Now().Add(time.Hour)}, nil
-			}
-			return Token{Value: "fresh", Expiry: time.Now().Add(time.Hour)}, nil
-		}))))
-		publish := func() {
-			t.Helper()
-			_, err := c.Publish(t.Context(), s.request(""))
-			require.NoError(t, err)
-		}
-		publish()
-		time.Sleep(56 * time.Minute)
-		failing = true
-		publish()
-		failing = false
-		s.RevokeToken("living")
-		publish()
-		var tokens []string
-		for _, r := range s.Gateway.Requests() {
-			tokens = append(tokens, r.Header.Get("X-Auth-Token"))
-		}
-		assert.Equal(t, []string{"living", "living", "living", "fresh"}, tokens)
-	})
-}
-
 // An Authenticator that takes all the time there was, and does not notice, has
 // sent nothing.
 func TestContextEndsWhileAuthenticating(t *testing.T) {
@@ -480,20 +340,13 @@ func TestContextEndsWhileAuthenticating(t *testing.T) {
 
 func TestSecretForms(t *testing.T) {
 	secret := Secret("s3cr3t")
-	assert.Equal(t, "REDACTED", secret.String())
-	assert.Empty(t, Secret("").String(), "nothing to hide, and that is worth seeing")
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "% x", "%10.3s"} {
-		assert.Equal(t, "REDACTED", fmt.Sprintf(verb, secret), verb)
-	}
-	assert.Equal(t, `"REDACTED"`, secret.GoString())
-	b, err := json.Marshal(map[string]any{"value": secret, "pointer": &secret, "list": []Secret{secret, ""}})
+	assert.Equal(t, []string{"REDACTED", `"REDACTED"`, "REDACTED", ""}, []string{secret.String(), secret.GoString(), secret.LogValue().String(), Secret("").String()})
+	b, err := json.Marshal(map[string]any{"value": secret, "pointer": &secret, "list": []Secret{secret, ""}, "key": map[Secret]int{"": 1}})
 	require.NoError(t, err)
-	assert.JSONEq(t, `{"value":"REDACTED","pointer":"REDACTED","list":["REDACTED",""]}`, string(b))
-	b, err = secret.MarshalText()
+	assert.JSONEq(t, `{"value":"REDACTED","pointer":"REDACTED","list":["REDACTED",""],"key":{"":1}}`, string(b))
+	text, err := secret.MarshalText()
 	require.NoError(t, err)
-	assert.Equal(t, "REDACTED", string(b))
-	assert.Equal(t, "REDACTED", secret.LogValue().String())
-	assert.Equal(t, "s3cr3t", string(secret), "a conversion uses it")
+	assert.Equal(t, "REDACTED", string(text))
 }
 
 // Tokens, keys and their sources say whose they are and until when, whatever the

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/apig-go/apig/apigtest"
+	"github.com/apig-go/apig/internal/gateway"
 	"github.com/apig-go/apig/internal/random"
 )
 
@@ -27,11 +27,13 @@ const batchURL = instanceURL + "/apis/publish"
 
 // batches are the two calls for many APIs, and what they do to each.
 var batches = map[string]struct {
-	do     func(*Client, context.Context, BatchRequest) (*BatchResult, error)
+	do     func(*Client, context.Context, PublishBatchRequest) (*BatchResult, error)
 	action string
 }{
 	"PublishBatch": {(*Client).PublishBatch, "online"},
-	"OfflineBatch": {(*Client).OfflineBatch, "offline"},
+	"OfflineBatch": {func(c *Client, ctx context.Context, r PublishBatchRequest) (*BatchResult, error) {
+		return c.OfflineBatch(ctx, OfflineBatchRequest{APIIDs: r.APIIDs, GroupID: r.GroupID, EnvID: r.EnvID, Remark: r.Remark})
+	}, "offline"},
 }
 
 func itemIDs(items []BatchItem) []string {
@@ -51,7 +53,7 @@ type sentBatch struct {
 
 func (s *site) sentBatches() (all []sentBatch) {
 	for _, r := range s.Gateway.Requests() {
-		if r.Op == apigtest.OpBatch {
+		if r.Op == gateway.OpBatch {
 			var b sentBatch
 			require.NoError(s.t, json.Unmarshal(r.Body, &b))
 			all = append(all, b)
@@ -65,7 +67,7 @@ func (s *site) sentBatches() (all []sentBatch) {
 // has failed never.
 func (s *site) agree(action string, items []BatchItem) (done, unknown, failed int) {
 	s.t.Helper()
-	made := map[string][]apigtest.Applied{}
+	made := map[string][]gateway.Applied{}
 	for _, a := range s.Journal() {
 		if a.Request != nil {
 			require.Equal(s.t, action, string(a.Action))
@@ -83,7 +85,7 @@ func (s *site) agree(action string, items []BatchItem) (done, unknown, failed in
 			require.Equal(s.t, EnvRelease, item.Record.EnvID)
 			if action == "online" {
 				require.Equal(s.t, changes[0].VersionID, item.Record.VersionID, "item %d", i)
-				require.Equal(s.t, changes[0].Remark, item.Record.Remark, "item %d", i)
+				require.Equal(s.t, changes[0].Remark, joinTag(item.Record.Remark, item.Record.Tag), "item %d", i)
 			}
 		case Unknown:
 			unknown++
@@ -119,8 +121,8 @@ func wantBatchRecord(apiID string) *PublishRecord {
 }
 
 // batchFault changes the gateway's own answer to a batch.
-func batchFault(change func(success, failure []map[string]any) ([]map[string]any, []map[string]any)) apigtest.Fault {
-	return apigtest.Fault{Rewrite: func(status int, body []byte) (int, []byte) {
+func batchFault(change func(success, failure []map[string]any) ([]map[string]any, []map[string]any)) gateway.Fault {
+	return gateway.Fault{Rewrite: func(status int, body []byte) (int, []byte) {
 		var answer struct {
 			Success []map[string]any `json:"success"`
 			Failure []map[string]any `json:"failure"`
@@ -134,32 +136,24 @@ func batchFault(change func(success, failure []map[string]any) ([]map[string]any
 			return status, body
 		}
 		return status, b
-	}}.On(apigtest.OpBatch)
+	}}.On(gateway.OpBatch)
 }
 
 func TestBatchOnTheWire(t *testing.T) {
-	const env = `"env_id":"DEFAULT_ENVIRONMENT_RELEASE_ID"`
 	for op, batch := range batches {
-		for remark, body := range map[string]string{
-			"":           `{"apis":["b","a"],` + env + `}`,
-			`发布 "1.4.2"`: `{"apis":["b","a"],` + env + `,"remark":"发布 \"1.4.2\""}`,
-		} {
-			t.Run(op+"/"+remark, func(t *testing.T) {
-				c, mt := newTest(t)
-				mt.RegisterResponder(http.MethodPost, batchURL, func(r *http.Request) (*http.Response, error) {
-					b, err := io.ReadAll(r.Body)
-					assert.Equal(t, batchURL+"?action="+batch.action, r.URL.String())
-					assert.Equal(t, body, string(b))
-					assert.Equal(t, "application/json;charset=UTF-8", r.Header.Get("Content-Type"))
-					assert.Equal(t, testToken, r.Header.Get("X-Auth-Token"))
-					return httpmock.NewStringResponse(200, `{"success":[`+batchRecord("a")+`,`+batchRecord("b")+`],"failure":[]}`), err
-				})
-				result, err := batch.do(c, t.Context(), BatchRequest{APIIDs: []string{"b", "a"}, EnvID: EnvRelease, Remark: remark})
-				require.NoError(t, err)
-				assert.Equal(t, 1, mt.GetTotalCallCount())
-				assert.Equal(t, []string{"b", "a"}, itemIDs(result.Items))
-			})
-		}
+		c, mt := newTest(t, func(cfg *Config) { cfg.DisableTags = true })
+		mt.RegisterResponder(http.MethodPost, batchURL, func(r *http.Request) (*http.Response, error) {
+			b, err := io.ReadAll(r.Body)
+			assert.Equal(t, batchURL+"?action="+batch.action, r.URL.String())
+			assert.Equal(t, `{"apis":["b","a"],"env_id":"DEFAULT_ENVIRONMENT_RELEASE_ID","remark":"发布 \"1.4.2\""}`, string(b)) //nolint:testifylint // to the last byte
+			assert.Equal(t, "application/json;charset=UTF-8", r.Header.Get("Content-Type"))
+			assert.Equal(t, testToken, r.Header.Get("X-Auth-Token"))
+			return httpmock.NewStringResponse(200, `{"success":[`+batchRecord("a")+`,`+batchRecord("b")+`],"failure":[]}`), err
+		})
+		result, err := batch.do(c, t.Context(), PublishBatchRequest{APIIDs: []string{"b", "a"}, EnvID: EnvRelease, Remark: `发布 "1.4.2"`})
+		require.NoError(t, err, op)
+		assert.Equal(t, 1, mt.GetTotalCallCount())
+		assert.Equal(t, []string{"b", "a"}, itemIDs(result.Items))
 	}
 }
 
@@ -170,7 +164,7 @@ func TestBatchFailures(t *testing.T) {
 		"failure":[{"api_id":"d","api_name":"","error_code":"APIG.3002","error_msg":"Api d not found"},
 		{"api_id":"b","api_name":"orders","error_code":"APIG.1005","error_msg":"No\npermissions"}]}`, batchRecord("c"), batchRecord("a")),
 		"X-Request-Id", testRequestID))
-	result, err := c.PublishBatch(t.Context(), BatchRequest{APIIDs: []string{"a", "b", "c", "d"}, EnvID: EnvRelease})
+	result, err := c.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: []string{"a", "b", "c", "d"}, EnvID: EnvRelease})
 
 	notFound := &APIGError{Op: "PublishBatch", APIID: "d", StatusCode: 200, Code: "APIG.3002", Message: "Api d not found", RequestID: testRequestID, Attempts: 1}
 	forbidden := &APIGError{Op: "PublishBatch", APIID: "b", StatusCode: 200, Code: "APIG.1005", Message: `No\npermissions`, RequestID: testRequestID, Attempts: 1}
@@ -199,9 +193,9 @@ func TestBatchRefused(t *testing.T) {
 	for op, batch := range batches {
 		virtually(t, op, func(t *testing.T) {
 			s := newSite(t)
-			s.Inject(apigtest.Answer(403, noPermissionBody).On(apigtest.OpBatch))
+			s.Inject(gateway.Answer(403, noPermissionBody).On(gateway.OpBatch))
 			ids := s.apis(2)
-			result, err := batch.do(s.Client, t.Context(), BatchRequest{APIIDs: ids, EnvID: EnvRelease})
+			result, err := batch.do(s.Client, t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
 			assert.Equal(t, ids, itemIDs(result.Items))
 			for _, item := range result.Items {
 				require.ErrorIs(t, item.Err, ErrForbidden)
@@ -213,41 +207,25 @@ func TestBatchRefused(t *testing.T) {
 	}
 }
 
-// Refused credentials end a batch: what is under way is all that is sent with
-// them, since five refused signatures lock a key.
-func TestBatchCredentialsRefused(t *testing.T) {
-	virtually(t, "of many", func(t *testing.T) {
-		s := newSite(t, authBy(StaticToken("wrong-token")))
-		ids := s.apis(6500)
-		result, err := s.PublishBatch(t.Context(), BatchRequest{APIIDs: ids, EnvID: EnvRelease})
-		assert.Equal(t, NotApplied, OutcomeOf(err))
-		assert.Equal(t, ids, itemIDs(result.Items))
-		for i, item := range result.Items {
-			require.ErrorIs(t, item.Err, ErrUnauthorized, "item %d", i)
-		}
-		assert.LessOrEqual(t, len(s.Gateway.Requests()), 4)
-	})
-}
-
 func TestBatchArguments(t *testing.T) {
 	for name, tt := range map[string]struct {
-		request BatchRequest
+		request PublishBatchRequest
 		text    string
 	}{
-		"nothing":           {BatchRequest{}, "EnvID is empty; APIIDs and GroupID are empty"},
-		"no environment":    {BatchRequest{APIIDs: []string{"a"}}, "EnvID is empty"},
-		"an empty list":     {BatchRequest{APIIDs: []string{}, EnvID: EnvRelease}, "APIIDs and GroupID are empty"},
-		"APIs and a group":  {BatchRequest{APIIDs: []string{"a"}, GroupID: "g", EnvID: EnvRelease}, "APIIDs and GroupID exclude each other"},
-		"an empty ID":       {BatchRequest{APIIDs: []string{"a", ""}, EnvID: EnvRelease}, "APIIDs[1] is empty"},
-		"a bad ID":          {BatchRequest{APIIDs: []string{"a", "a/b"}, EnvID: EnvRelease}, `APIIDs[1] "a/b" is not an ID`},
-		"a bad group":       {BatchRequest{GroupID: "..", EnvID: EnvRelease}, `GroupID ".." is not an ID`},
-		"a bad environment": {BatchRequest{GroupID: "g", EnvID: "a b"}, `EnvID "a b" is not an ID`},
-		"twice the same":    {BatchRequest{APIIDs: []string{"a", "b", "c", "b"}, EnvID: EnvRelease}, "APIIDs[1] and APIIDs[3] are the same"},
-		"in another case":   {BatchRequest{APIIDs: []string{"ab", "AB"}, EnvID: EnvRelease}, "APIIDs[0] and APIIDs[1] are the same"},
-		"thrice the same":   {BatchRequest{APIIDs: []string{"a", "a", "a"}, EnvID: EnvRelease}, "APIIDs[0] and APIIDs[1] are the same; APIIDs[1] and APIIDs[2] are the same"},
-		"a long remark":     {BatchRequest{GroupID: "g", EnvID: EnvRelease, Remark: strings.Repeat("发", 256)}, "Remark has 256 characters, at most 255 are allowed"},
-		"all of it": {BatchRequest{APIIDs: []string{"", "b", "b"}, GroupID: "g", EnvID: ".", Remark: "\xff"},
-			`EnvID "." is not an ID; Remark is not valid UTF-8; APIIDs and GroupID exclude each other; APIIDs[0] is empty; APIIDs[1] and APIIDs[2] are the same`},
+		"nothing":           {PublishBatchRequest{}, "EnvID is empty; APIIDs and GroupID are empty"},
+		"no environment":    {PublishBatchRequest{APIIDs: []string{"a"}}, "EnvID is empty"},
+		"an empty list":     {PublishBatchRequest{APIIDs: []string{}, EnvID: EnvRelease}, "APIIDs and GroupID are empty"},
+		"APIs and a group":  {PublishBatchRequest{APIIDs: []string{"a"}, GroupID: "g", EnvID: EnvRelease}, "APIIDs and GroupID exclude each other"},
+		"an empty ID":       {PublishBatchRequest{APIIDs: []string{"a", ""}, EnvID: EnvRelease}, "APIIDs[1] is empty"},
+		"a bad ID":          {PublishBatchRequest{APIIDs: []string{"a", "a/b"}, EnvID: EnvRelease}, `APIIDs[1] "a/b" is not an ID`},
+		"a bad group":       {PublishBatchRequest{GroupID: "..", EnvID: EnvRelease}, `GroupID ".." is not an ID`},
+		"a bad environment": {PublishBatchRequest{GroupID: "g", EnvID: "a b"}, `EnvID "a b" is not an ID`},
+		"twice the same":    {PublishBatchRequest{APIIDs: []string{"a", "b", "c", "b"}, EnvID: EnvRelease}, "APIIDs[1] and APIIDs[3] are the same"},
+		"in another case":   {PublishBatchRequest{APIIDs: []string{"ab", "AB"}, EnvID: EnvRelease}, "APIIDs[0] and APIIDs[1] are the same"},
+		"thrice the same":   {PublishBatchRequest{APIIDs: []string{"a", "a", "a"}, EnvID: EnvRelease}, "APIIDs[0] and APIIDs[1] are the same; APIIDs[1] and APIIDs[2] are the same"},
+		"a long remark":     {PublishBatchRequest{GroupID: "g", EnvID: EnvRelease, Remark: strings.Repeat("发", 256)}, "Remark has 256 characters, at most 255 are allowed"},
+		"all of it": {PublishBatchRequest{APIIDs: []string{"", "b", "b"}, GroupID: "g", EnvID: ".", Remark: "\xff"},
+			`Remark is not valid UTF-8; EnvID "." is not an ID; APIIDs and GroupID exclude each other; APIIDs[0] is empty; APIIDs[1] and APIIDs[2] are the same`},
 	} {
 		for op, batch := range batches {
 			c, mt := newTest(t)
@@ -267,7 +245,7 @@ func TestBatchOfThousands(t *testing.T) {
 			s := newSite(t)
 			ids := s.apis(n)
 			rand.New(rand.NewPCG(1, 2)).Shuffle(n, func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-			result, err := s.PublishBatch(t.Context(), BatchRequest{APIIDs: ids, EnvID: EnvRelease})
+			result, err := s.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
 			require.NoError(t, err)
 			assert.Equal(t, ids, itemIDs(result.Items))
 			done, _, _ := s.agree("online", result.Items)
@@ -303,6 +281,7 @@ func TestBatchCodes(t *testing.T) {
 		batches int // requests in the end
 		looks   int // for each API
 		is      error
+		busy    time.Duration // BusyTimeout
 	}{
 		"once a minute":         {code: "APIG.3711", times: 1, batches: 2},
 		"throttled":             {code: "APIG.9008", times: 1, batches: 2},
@@ -311,15 +290,15 @@ func TestBatchCodes(t *testing.T) {
 		"gateway busy":          {code: "APIC.7701", times: 1, batches: 2},
 		"gateway locked":        {code: "APIC.7712", times: 2, batches: 3},
 		"gateway not lockable":  {code: "APIC.9222", times: 3, batches: 4},
-		"always throttled":      {code: "APIG.9008", times: always, batches: 4, is: ErrThrottled},
-		"always locked":         {code: "APIC.7712", times: always, batches: 4, is: ErrConflict},
+		"always throttled":      {code: "APIG.9008", times: always, batches: 4, is: ErrThrottled, busy: 10 * time.Second},
+		"always locked":         {code: "APIC.7712", times: always, batches: 4, is: ErrConflict, busy: 10 * time.Second},
 		"not synchronized":      {code: "APIG.3500", times: 1, batches: 2, looks: 1},
 		"system error":          {code: "APIG.9999", times: 1, batches: 2, looks: 1},
 		"not synchronized, but": {code: "APIG.3500", applied: true, times: 1, batches: 1, looks: 1},
 		"system error, but":     {code: "APIG.9999", applied: true, times: 1, batches: 1, looks: 1},
 		"always a system error": {code: "APIG.9999", times: always, batches: 4, looks: 4, is: ErrServer},
 		"a code of the future":  {code: "APIG.4711", times: 1, batches: 2, looks: 1},
-		"no code":               {code: "", times: 1, batches: 2, looks: 3},
+		"no code":               {code: "", times: 1, batches: 2, looks: 1},
 		"no API":                {code: "APIG.3002", times: always, batches: 1, is: ErrNotFound},
 		"no environment":        {code: "APIG.3003", times: always, batches: 1, is: ErrNotFound},
 		"no permission":         {code: "APIG.1005", times: always, batches: 1, is: ErrForbidden},
@@ -329,23 +308,24 @@ func TestBatchCodes(t *testing.T) {
 	} {
 		for op, batch := range batches {
 			virtually(t, op+"/"+name, func(t *testing.T) {
-				s := newSite(t)
+				defer random.Replace(func(int64) int64 { return 0 })()
+				s := newSite(t, retry(RetryPolicy{BusyTimeout: r.busy}))
 				ids := s.apis(3)
 				if batch.action == "offline" {
 					s.theirs("1.4.1", ids...)
 					time.Sleep(time.Hour)
 				}
-				fault := apigtest.Answer(200, failures(r.code, ids...))
+				fault := gateway.Answer(200, failures(r.code, ids...))
 				if r.applied {
-					fault.Apply = apigtest.ApplyFirst
+					fault.Apply = gateway.ApplyFirst
 				}
-				s.Inject(fault.On(apigtest.OpBatch).Times(r.times))
-				result, err := batch.do(s.Client, t.Context(), BatchRequest{APIIDs: ids, EnvID: EnvRelease})
+				s.Inject(fault.On(gateway.OpBatch).Times(r.times))
+				result, err := batch.do(s.Client, t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
 				done, unknown, failed := s.agree(batch.action, result.Items)
 				assert.Zero(t, unknown)
-				assert.Equal(t, r.batches, s.requests(apigtest.OpBatch))
+				assert.Equal(t, r.batches, s.requests(gateway.OpBatch))
 				if batch.action == "online" || r.looks < 2 {
-					assert.Equal(t, 3*r.looks, s.requests(apigtest.OpHistory))
+					assert.Equal(t, 3*r.looks, s.requests(gateway.OpHistory))
 				}
 				if r.is == nil {
 					require.NoError(t, err)
@@ -368,100 +348,101 @@ func TestBatchCodes(t *testing.T) {
 // Only what has failed is sent again, with the same remark and tag.
 func TestBatchRepeatsWhatFailed(t *testing.T) {
 	virtually(t, "one of three", func(t *testing.T) {
-		s := newSite(t, retry(RetryPolicy{TagRemark: true}))
+		s := newSite(t)
 		ids := s.apis(3)
 		s.Inject(batchFault(func(success, _ []map[string]any) ([]map[string]any, []map[string]any) {
 			return success[:1], []map[string]any{{"api_id": ids[1], "error_code": "APIG.9999"}, {"api_id": ids[2], "error_code": "APIG.3002"}}
 		}))
-		result, err := s.PublishBatch(t.Context(), BatchRequest{APIIDs: ids, EnvID: EnvRelease, Remark: "1.4.2"})
+		result, err := s.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease, Remark: "1.4.2"})
 		require.ErrorIs(t, err, ErrNotFound)
 		assert.True(t, result.Items[1].Record.Recovered)
-		assert.Equal(t, 1, s.requests(apigtest.OpHistory), "of the one that is unknown")
+		assert.Equal(t, 1, s.requests(gateway.OpHistory), "of the one that is unknown")
 	})
 	virtually(t, "two of three", func(t *testing.T) {
-		s := newSite(t, retry(RetryPolicy{TagRemark: true}))
+		s := newSite(t)
 		ids := s.apis(3)
-		s.Inject(apigtest.Answer(200, strings.Replace(failures("APIG.9008", ids[0], ids[2]), `"success":[`,
-			`"success":[`+strings.Replace(batchRecord("x"), `"x"`, `"`+ids[1]+`"`, 1), 1)).On(apigtest.OpBatch))
-		result, err := s.PublishBatch(t.Context(), BatchRequest{APIIDs: ids, EnvID: EnvRelease, Remark: "1.4.2"})
+		s.Inject(gateway.Answer(200, strings.Replace(failures("APIG.9008", ids[0], ids[2]), `"success":[`,
+			`"success":[`+strings.Replace(batchRecord("x"), `"x"`, `"`+ids[1]+`"`, 1), 1)).On(gateway.OpBatch))
+		result, err := s.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease, Remark: "1.4.2"})
 		require.NoError(t, err)
 		assert.Equal(t, "v-x", result.Items[1].Record.VersionID)
 		sent := s.sentBatches()
 		require.Len(t, sent, 2)
 		assert.Equal(t, []string{ids[0], ids[2]}, sent[1].APIs)
-		assert.Regexp(t, "^1.4.2 #[0-9a-f]{10}$", sent[0].Remark)
+		assert.Regexp(t, "^1.4.2 apig:[0-9a-f]{10}$", sent[0].Remark)
 		assert.Equal(t, sent[0].Remark, sent[1].Remark)
 	})
 }
 
-// What a lost attempt may have taken offline already is offline, when the next one
-// is told so. That never is the answer to a publication.
+// What a lost attempt may have taken offline already is offline, if the retry is told
+// so. That is never the answer to a publication.
 func TestBatchNotPublishedAfterALostAttempt(t *testing.T) {
-	for _, n := range []int{3, 30} {
-		for op, batch := range batches {
-			for _, code := range []string{"APIG.3015", "APIG.3309"} {
-				virtually(t, fmt.Sprint(op, "/", code, "/", n), func(t *testing.T) {
-					s := newSite(t)
-					ids := s.apis(n)
-					s.theirs("1.4.1", ids...)
-					time.Sleep(time.Hour)
-					s.Inject(apigtest.CloseBefore().On(apigtest.OpBatch), apigtest.Answer(200, failures(code, ids...)).On(apigtest.OpBatch))
-					result, err := batch.do(s.Client, t.Context(), BatchRequest{APIIDs: ids, EnvID: EnvRelease})
-					assert.Equal(t, 2, s.requests(apigtest.OpBatch))
-					assert.NotErrorIs(t, err, ErrOutcomeUnknown)
-					for _, item := range result.Items {
-						if batch.action == "offline" {
-							require.NoError(t, item.Err)
-							require.Equal(t, &PublishRecord{APIID: item.APIID, EnvID: EnvRelease, Recovered: true}, item.Record)
-						} else {
-							require.Error(t, item.Err)
-						}
+	for op, batch := range batches {
+		for _, code := range []string{"APIG.3015", "APIG.3309"} {
+			virtually(t, op+"/"+code, func(t *testing.T) {
+				s := newSite(t)
+				ids := s.apis(3)
+				s.theirs("1.4.1", ids...)
+				time.Sleep(time.Hour)
+				s.Inject(gateway.CloseBefore().On(gateway.OpBatch), gateway.Answer(200, failures(code, ids...)).On(gateway.OpBatch))
+				result, err := batch.do(s.Client, t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
+				assert.Equal(t, 2, s.requests(gateway.OpBatch))
+				assert.NotErrorIs(t, err, ErrOutcomeUnknown)
+				for _, item := range result.Items {
+					if batch.action == "offline" {
+						require.NoError(t, item.Err)
+						require.Equal(t, &PublishRecord{APIID: item.APIID, EnvID: EnvRelease, Recovered: true}, item.Record)
+					} else {
+						require.Error(t, item.Err)
 					}
-				})
-			}
+				}
+			})
 		}
 	}
 }
 
-// An answer that does not say what became of an API leaves that open: it is
-// settled, for that API alone.
+// An answer that does not say what became of an API, or says it twice, leaves that
+// open. It is settled for that API alone.
 func TestBatchAnswerLeavesOut(t *testing.T) {
+	const n = 5
 	for op, batch := range batches {
-		for _, n := range []int{5, 40} {
-			for name, r := range map[string]struct {
-				fault   func(last string) apigtest.Fault
-				batches int
-				looks   int // 0: any
-				all     bool
-			}{
-				"one, applied": {func(last string) apigtest.Fault {
-					return batchFault(func(success, failure []map[string]any) ([]map[string]any, []map[string]any) {
-						return slices.DeleteFunc(success, func(r map[string]any) bool { return r["api_id"] == last }), failure
-					})
-				}, 1, 1, false},
-				"all, applied":     {func(string) apigtest.Fault { return apigtest.ApplyThenAnswer(200, failures("")) }, 1, 0, true},
-				"all, not applied": {func(string) apigtest.Fault { return apigtest.Answer(200, failures("")) }, 2, 0, false},
-			} {
-				virtually(t, fmt.Sprintf("%s/%d/%s", op, n, name), func(t *testing.T) {
-					s := newSite(t)
-					ids := s.apis(n)
-					if batch.action == "offline" {
-						s.theirs("1.4.1", ids...)
-						time.Sleep(time.Hour)
-					}
-					s.Inject(r.fault(ids[n-1]).On(apigtest.OpBatch))
-					result, err := batch.do(s.Client, t.Context(), BatchRequest{APIIDs: ids, EnvID: EnvRelease})
-					require.NoError(t, err)
-					s.agree(batch.action, result.Items)
-					assert.Equal(t, r.batches, s.requests(apigtest.OpBatch))
-					if r.looks != 0 {
-						assert.Equal(t, r.looks, s.requests(apigtest.OpHistory))
-					}
-					for i, item := range result.Items {
-						assert.Equal(t, r.all || name == "one, applied" && i == n-1, item.Record.Recovered)
-					}
+		for name, r := range map[string]struct {
+			fault   func(ids []string) gateway.Fault
+			batches int
+			open    []int // the items that the answer leaves open, and that are applied
+		}{
+			"one, applied": {func(ids []string) gateway.Fault {
+				return batchFault(func(success, failure []map[string]any) ([]map[string]any, []map[string]any) {
+					return slices.DeleteFunc(success, func(r map[string]any) bool { return r["api_id"] == ids[4] }), failure
 				})
-			}
+			}, 1, []int{4}},
+			"twice, applied": {func(ids []string) gateway.Fault {
+				return batchFault(func(success, failure []map[string]any) ([]map[string]any, []map[string]any) {
+					return append(success[:n-1], success[1]), append(failure, map[string]any{"api_id": ids[3], "error_code": "APIG.3002"})
+				})
+			}, 1, []int{1, 3, 4}},
+			"all, applied":     {func([]string) gateway.Fault { return gateway.ApplyThenAnswer(200, failures("")) }, 1, []int{0, 1, 2, 3, 4}},
+			"all, not applied": {func([]string) gateway.Fault { return gateway.Answer(200, failures("")) }, 2, nil},
+		} {
+			virtually(t, op+"/"+name, func(t *testing.T) {
+				s := newSite(t)
+				ids := s.apis(n)
+				if batch.action == "offline" {
+					s.theirs("1.4.1", ids...)
+					time.Sleep(time.Hour)
+				}
+				s.Inject(r.fault(ids).On(gateway.OpBatch))
+				result, err := batch.do(s.Client, t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
+				require.NoError(t, err)
+				s.agree(batch.action, result.Items)
+				assert.Equal(t, r.batches, s.requests(gateway.OpBatch))
+				if r.open != nil {
+					assert.Equal(t, len(r.open), s.requests(gateway.OpHistory))
+				}
+				for i, item := range result.Items {
+					assert.Equal(t, slices.Contains(r.open, i), item.Record.Recovered)
+				}
+			})
 		}
 	}
 }
@@ -495,7 +476,7 @@ func TestBatchUnreadableAnswers(t *testing.T) {
 			for _, id := range []string{"a", "b"} {
 				mt.RegisterResponder(http.MethodGet, batchURL+"/"+id, respondJSON(403, noPermissionBody))
 			}
-			result, err := c.PublishBatch(t.Context(), BatchRequest{APIIDs: []string{"a", "b"}, EnvID: EnvRelease})
+			result, err := c.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: []string{"a", "b"}, EnvID: EnvRelease})
 			require.ErrorIs(t, err, ErrBadResponse, name)
 			require.NotErrorIs(t, err, ErrForbidden, name)
 			for _, item := range result.Items {
@@ -506,7 +487,7 @@ func TestBatchUnreadableAnswers(t *testing.T) {
 	})
 	c, mt := newTest(t)
 	mt.RegisterResponder(http.MethodPost, batchURL, respondJSON(200, whole, "X-Request-Id", testRequestID))
-	result, err := c.PublishBatch(t.Context(), BatchRequest{APIIDs: []string{"a", "b"}, EnvID: EnvRelease})
+	result, err := c.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: []string{"a", "b"}, EnvID: EnvRelease})
 	require.ErrorIs(t, err, ErrNotFound)
 	assert.Equal(t, wantBatchRecord("a"), result.Items[0].Record, "the whole of it can be read")
 }
@@ -533,169 +514,40 @@ func TestBatchAnswerTooLong(t *testing.T) {
 		body := &countedBody{Reader: r.body()}
 		mt.RegisterResponder(http.MethodPost, batchURL, respondWith(200, func() io.Reader { return body }))
 		mt.RegisterNoResponder(respondJSON(403, noPermissionBody))
-		_, err := c.PublishBatch(t.Context(), BatchRequest{APIIDs: ids, EnvID: EnvRelease})
+		_, err := c.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
 		require.ErrorIs(t, err, r.is, name)
 		assert.LessOrEqual(t, body.read, maxList+maxDrain)
 	}
 }
 
-// Whatever becomes of the one answer to many APIs, the caller knows of each what
-// happened.
-func TestBatchAnswerLost(t *testing.T) {
-	// half is that somebody else has published every other API before.
-	half := func(ago time.Duration, remark string) func(*site, []string) {
-		return func(s *site, ids []string) {
-			for i := 0; i < len(ids); i += 2 {
-				s.theirs(remark, ids[i])
-			}
-			time.Sleep(ago)
-		}
-	}
-	throttled := func(s *site, _ []string) {
-		s.Inject(apigtest.Throttle("1").On(apigtest.OpHistory).Skip(10).Times(2))
-		s.InjectFunc(apigtest.Mix(1, 0.1, apigtest.Throttle("").On(apigtest.OpHistory)))
-	}
-	for name, r := range map[string]struct {
-		fault  apigtest.Fault
-		before func(*site, []string)
-		tagged bool
-	}{
-		"cut":                           {fault: apigtest.Cut(0)},
-		"closed":                        {fault: apigtest.ApplyThenClose()},
-		"reset":                         {fault: apigtest.Fault{Apply: apigtest.ApplyFirst, End: apigtest.EndReset}},
-		"not applied":                   {fault: apigtest.CloseBefore()},
-		"not applied twice":             {fault: apigtest.CloseBefore().Times(2)},
-		"applied later":                 {fault: apigtest.CloseThenApply(900 * time.Millisecond)},
-		"gateway timeout":               {fault: apigtest.ApplyThenAnswer(504, gatewayPage)},
-		"gateway timeout, not applied":  {fault: apigtest.Answer(504, gatewayPage)},
-		"system error":                  {fault: apigtest.ApplyThenAnswer(500, systemBody)},
-		"system error, not applied":     {fault: apigtest.Answer(500, systemBody)},
-		"empty":                         {fault: apigtest.ApplyThenAnswer(200, "")},
-		"cut, throttled":                {fault: apigtest.Cut(0), before: throttled},
-		"not applied, throttled":        {fault: apigtest.CloseBefore(), before: throttled},
-		"cut, half others'":             {fault: apigtest.Cut(0), before: half(0, "1.4.1")},
-		"not applied, half others'":     {fault: apigtest.CloseBefore(), before: half(0, "1.4.1")},
-		"cut, half the same":            {fault: apigtest.Cut(0), before: half(5*time.Second, "1.4.2")},
-		"not applied, half long ago":    {fault: apigtest.CloseBefore(), before: half(time.Minute, "1.4.2")},
-		"cut, half just now, tagged":    {fault: apigtest.Cut(0), before: half(0, "1.4.2"), tagged: true},
-		"not applied, half now, tagged": {fault: apigtest.CloseBefore(), before: half(0, "1.4.2"), tagged: true},
-	} {
-		sizes := []int{1, fewItems, fewItems + 1}
-		if name == "cut" || name == "not applied" {
-			sizes = append(sizes, 1000)
-		}
-		for _, n := range sizes {
-			virtually(t, fmt.Sprint(name, "/", n), func(t *testing.T) {
-				s := newSite(t, func(cfg *Config) { cfg.Retry.TagRemark = r.tagged })
-				ids := s.apis(n)
-				if r.before != nil {
-					r.before(s, ids)
-				}
-				s.Inject(r.fault.On(apigtest.OpBatch))
-				result, err := s.PublishBatch(t.Context(), BatchRequest{APIIDs: ids, EnvID: EnvRelease, Remark: "1.4.2"})
-				require.NoError(t, err)
-				assert.Equal(t, ids, itemIDs(result.Items))
-				done, _, _ := s.agree("online", result.Items)
-				assert.Equal(t, n, done)
-				for i, item := range result.Items {
-					if n <= fewItems || !item.Record.Recovered {
-						require.Equal(t, fmt.Sprintf("api-%d", i), item.APIName)
-						require.NotEmpty(t, item.Record.PublishID)
-					}
-				}
-			})
-		}
-	}
-}
-
-func TestOfflineBatchAnswerLost(t *testing.T) {
-	for name, r := range map[string]struct {
-		fault   apigtest.Fault
-		batches int
-	}{
-		"cut":           {apigtest.Cut(0), 1},
-		"closed":        {apigtest.ApplyThenClose(), 1},
-		"not applied":   {apigtest.CloseBefore(), 2},
-		"applied later": {apigtest.CloseThenApply(900 * time.Millisecond), 1},
-		"timeout":       {apigtest.Answer(504, gatewayPage), 2},
-	} {
-		for _, n := range []int{1, fewItems, fewItems + 1, 200} {
-			virtually(t, fmt.Sprint(name, "/", n), func(t *testing.T) {
-				s := newSite(t)
-				ids := s.apis(n)
-				s.theirs("1.4.1", ids...)
-				time.Sleep(time.Hour)
-				s.Inject(r.fault.On(apigtest.OpBatch))
-				result, err := s.OfflineBatch(t.Context(), BatchRequest{APIIDs: ids, EnvID: EnvRelease})
-				require.NoError(t, err)
-				done, _, _ := s.agree("offline", result.Items)
-				assert.Equal(t, n, done)
-				assert.Equal(t, r.batches, s.requests(apigtest.OpBatch))
-			})
-		}
-	}
-}
-
-// When a batch looks at the histories, and when it sends again.
-func TestBatchTimes(t *testing.T) {
-	defer random.Replace(func(n int64) int64 { return (n - 1) / 2 })()
-	const sec = time.Second
-	for name, r := range map[string]struct {
-		n     int
-		fault func(ids []string) apigtest.Fault
-		looks []time.Duration
-		again []time.Duration
-	}{
-		"a few, lost":                 {2, func([]string) apigtest.Fault { return apigtest.CloseBefore() }, []time.Duration{1 * sec, 2 * sec, 4 * sec}, []time.Duration{0, 4 * sec}},
-		"many, lost":                  {20, func([]string) apigtest.Fault { return apigtest.CloseBefore() }, []time.Duration{4 * sec}, []time.Duration{0, 4 * sec}},
-		"a few, timed out on the way": {2, func([]string) apigtest.Fault { return apigtest.Answer(504, "") }, []time.Duration{2 * sec, 4 * sec, 8 * sec}, []time.Duration{0, 8 * sec}},
-		"many, timed out on the way":  {20, func([]string) apigtest.Fault { return apigtest.Answer(504, "") }, []time.Duration{8 * sec}, []time.Duration{0, 8 * sec}},
-		"the service itself":          {2, func([]string) apigtest.Fault { return apigtest.Answer(500, systemBody) }, []time.Duration{0}, []time.Duration{0, 1500 * time.Millisecond}},
-		"failed each":                 {2, func(ids []string) apigtest.Fault { return apigtest.Answer(200, failures("APIG.9999", ids...)) }, []time.Duration{0}, []time.Duration{0, 1500 * time.Millisecond}},
-		"refused each, twice":         {20, func(ids []string) apigtest.Fault { return apigtest.Answer(200, failures("APIG.9008", ids...)).Times(2) }, nil, []time.Duration{0, 1500 * time.Millisecond, 4 * sec}},
-	} {
-		virtually(t, name, func(t *testing.T) {
-			s := newSite(t, retry(RetryPolicy{MinWait: sec, MaxWait: 10 * sec, SettleWait: 4 * sec}))
-			ids := s.apis(r.n)
-			s.Inject(r.fault(ids).On(apigtest.OpBatch))
-			start := time.Now()
-			_, err := s.PublishBatch(t.Context(), BatchRequest{APIIDs: ids, EnvID: EnvRelease})
-			require.NoError(t, err)
-			assert.Equal(t, r.looks, slices.Compact(s.times(apigtest.OpHistory, start)))
-			assert.Equal(t, r.again, s.times(apigtest.OpBatch, start))
-		})
-	}
-}
-
 // What cannot be read stays unknown, for those APIs: neither done nor repeated.
 func TestBatchUnsettled(t *testing.T) {
-	for _, n := range []int{10, 40} {
-		for _, blind := range []int{3, n} {
-			for fate, fault := range map[string]apigtest.Fault{"applied": apigtest.Cut(0), "not applied": apigtest.CloseBefore()} {
-				virtually(t, fmt.Sprintf("%d of %d, %s", blind, n, fate), func(t *testing.T) {
-					s := newSite(t)
-					ids := s.apis(n)
-					s.Inject(fault.On(apigtest.OpBatch), apigtest.Answer(403, noPermissionBody).On(apigtest.OpHistory).Always().
-						When(func(r *apigtest.Request) bool { return slices.Contains(ids[:blind], r.APIID) }))
-					result, err := s.PublishBatch(t.Context(), BatchRequest{APIIDs: ids, EnvID: EnvRelease})
-					require.ErrorIs(t, err, ErrOutcomeUnknown)
-					assert.NotErrorIs(t, err, ErrForbidden, "that is the history's")
-					done, unknown, failed := s.agree("online", result.Items)
-					assert.Equal(t, []int{n - blind, blind, 0}, []int{done, unknown, failed})
-					for _, item := range result.Items[:blind] {
-						assertOpen(t, item.Record, item.Err)
-						require.ErrorContains(t, item.Err, "outcome unknown: the history cannot be read")
-					}
-				})
-			}
+	const n = 10
+	for _, blind := range []int{3, n} {
+		for fate, fault := range map[string]gateway.Fault{"applied": gateway.Cut(0), "not applied": gateway.CloseBefore()} {
+			virtually(t, fmt.Sprintf("%d of %d, %s", blind, n, fate), func(t *testing.T) {
+				s := newSite(t)
+				ids := s.apis(n)
+				s.Inject(fault.On(gateway.OpBatch), gateway.Answer(403, noPermissionBody).On(gateway.OpHistory).Always().
+					When(func(r *gateway.Request) bool { return slices.Contains(ids[:blind], r.APIID) }))
+				result, err := s.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
+				require.ErrorIs(t, err, ErrOutcomeUnknown)
+				assert.NotErrorIs(t, err, ErrForbidden, "that is the history's")
+				done, unknown, failed := s.agree("online", result.Items)
+				assert.Equal(t, []int{n - blind, blind, 0}, []int{done, unknown, failed})
+				for _, item := range result.Items[:blind] {
+					assertOpen(t, item.Record, item.Err)
+					require.ErrorContains(t, item.Err, "outcome unknown: the history cannot be read")
+				}
+			})
 		}
 	}
 	virtually(t, "of an API that is gone", func(t *testing.T) {
 		s := newSite(t)
 		ids := s.apis(20)
-		s.Inject(apigtest.CloseBefore().On(apigtest.OpBatch))
-		later(tick, func() { s.RemoveAPI(ids[2]) })
-		result, _ := s.PublishBatch(t.Context(), BatchRequest{APIIDs: ids, EnvID: EnvRelease})
+		s.Inject(gateway.CloseBefore().On(gateway.OpBatch))
+		later(time.Millisecond, func() { s.RemoveAPI(ids[2]) })
+		result, _ := s.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
 		done, unknown, _ := s.agree("online", result.Items)
 		assert.Equal(t, []int{19, 1}, []int{done, unknown})
 		assertOpen(t, nil, result.Items[2].Err)
@@ -710,14 +562,14 @@ func TestBatchContextEnds(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			ids := s.apis(3)
-			result, err := batch.do(s.Client, ctx, BatchRequest{APIIDs: ids, EnvID: EnvRelease})
+			result, err := batch.do(s.Client, ctx, PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
 			require.ErrorIs(t, err, context.Canceled)
 			assert.Equal(t, NotApplied, OutcomeOf(err))
 			assert.Equal(t, ids, itemIDs(result.Items))
 			for _, item := range result.Items {
 				assert.Regexp(t, "^apig: "+op+" API "+item.APIID+": context canceled$", item.Err.Error())
 			}
-			result, err = batch.do(s.Client, ctx, BatchRequest{GroupID: "g", EnvID: EnvRelease})
+			result, err = batch.do(s.Client, ctx, PublishBatchRequest{GroupID: "g", EnvID: EnvRelease})
 			assert.Nil(t, result)
 			require.ErrorIs(t, err, context.Canceled)
 			assert.Empty(t, s.Gateway.Requests())
@@ -729,11 +581,11 @@ func TestBatchContextEnds(t *testing.T) {
 			ids := s.apis(5500)
 			s.theirs("1.4.1", ids...)
 			time.Sleep(time.Hour)
-			s.Inject(apigtest.Fault{Apply: apigtest.ApplyFirst, End: apigtest.EndHang}.On(apigtest.OpBatch).Always())
+			s.Inject(gateway.Fault{Apply: gateway.ApplyFirst, End: gateway.EndHang}.On(gateway.OpBatch).Always())
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			var result *BatchResult
-			elapsed := took(func() { result, _ = batch.do(s.Client, ctx, BatchRequest{APIIDs: ids, EnvID: EnvRelease}) })
+			elapsed := took(func() { result, _ = batch.do(s.Client, ctx, PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease}) })
 			assert.Equal(t, 10*time.Second, elapsed)
 			_, unknown, failed := s.agree(batch.action, result.Items)
 			assert.Equal(t, []int{4000, 1500}, []int{unknown, failed})
@@ -743,54 +595,45 @@ func TestBatchContextEnds(t *testing.T) {
 			assert.Len(t, s.Gateway.Requests(), 4, "nothing is read or sent after the context's end")
 		})
 	}
-	for _, n := range []int{6, 60} {
-		virtually(t, fmt.Sprint("while it is settled, ", n), func(t *testing.T) {
-			s := newSite(t)
-			ids := s.apis(n)
-			s.Inject(apigtest.Cut(0).On(apigtest.OpBatch), apigtest.Hang().On(apigtest.OpHistory).Always().
-				When(func(r *apigtest.Request) bool { return slices.Contains(ids[:5], r.APIID) }))
-			ctx, cancel := context.WithCancel(t.Context())
-			later(3*time.Second, cancel)
-			result, err := s.PublishBatch(ctx, BatchRequest{APIIDs: ids, EnvID: EnvRelease})
-			require.ErrorIs(t, err, context.Canceled)
-			done, unknown, _ := s.agree("online", result.Items)
-			assert.Equal(t, []int{n - 5, 5}, []int{done, unknown})
-			assert.Equal(t, 1, s.requests(apigtest.OpBatch))
-		})
-	}
+	virtually(t, "while it is settled", func(t *testing.T) {
+		s := newSite(t)
+		ids := s.apis(60)
+		s.Inject(gateway.Cut(0).On(gateway.OpBatch), gateway.Hang().On(gateway.OpHistory).Always().
+			When(func(r *gateway.Request) bool { return slices.Contains(ids[:5], r.APIID) }))
+		ctx, cancel := context.WithCancel(t.Context())
+		later(3*time.Second, cancel)
+		result, err := s.PublishBatch(ctx, PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
+		require.ErrorIs(t, err, context.Canceled)
+		done, unknown, _ := s.agree("online", result.Items)
+		assert.Equal(t, []int{55, 5}, []int{done, unknown})
+		assert.Equal(t, 1, s.requests(gateway.OpBatch))
+	})
 	virtually(t, "before the next round could begin", func(t *testing.T) {
 		s := newSite(t, retry(RetryPolicy{MinWait: time.Hour, MaxWait: time.Hour}))
 		ids := s.apis(2)
-		s.Inject(apigtest.Answer(200, failures("APIG.9008", ids...)).On(apigtest.OpBatch))
+		s.Inject(gateway.Answer(200, failures("APIC.7701", ids...)).On(gateway.OpBatch))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		result, err := s.PublishBatch(ctx, BatchRequest{APIIDs: ids, EnvID: EnvRelease})
+		result, err := s.PublishBatch(ctx, PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
 		require.NoError(t, ctx.Err(), "it returns at once")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.ErrorIs(t, err, ErrThrottled)
+		assert.ErrorIs(t, err, ErrConflict)
 		_, _, failed := s.agree("online", result.Items)
 		assert.Equal(t, 2, failed)
 	})
 }
 
-// A group is listed first, and then is a batch of its members.
+// A group is listed first, and then it is a batch of its members.
 func TestGroup(t *testing.T) {
 	for name, r := range map[string]struct {
-		fault apigtest.Fault
+		fault gateway.Fault
 		n     int
 	}{
-		"as usual":                  {apigtest.Fault{}, 5},
-		"of many":                   {apigtest.Fault{}, 1200},
-		"answer lost":               {apigtest.ApplyThenClose(), 5},
-		"answer cut, many":          {apigtest.Cut(0), 600},
-		"not applied":               {apigtest.CloseBefore(), 5},
-		"not applied, many":         {apigtest.CloseBefore(), 40},
-		"throttled":                 {apigtest.Throttle(""), 5},
-		"system error, but applied": {apigtest.ApplyThenAnswer(500, systemBody), 5},
-		"busy":                      {apigtest.Busy(), 30},
-		"one left out of the answer": {batchFault(func(success, failure []map[string]any) ([]map[string]any, []map[string]any) {
-			return success[1:], failure
-		}), 5},
+		"as usual":    {gateway.Fault{}, 5},
+		"of many":     {gateway.Fault{}, 1200},
+		"answer lost": {gateway.ApplyThenClose(), 5},
+		"not applied": {gateway.CloseBefore(), 5},
+		"throttled":   {gateway.Throttle(""), 5},
 	} {
 		for op, batch := range batches {
 			virtually(t, op+"/"+name, func(t *testing.T) {
@@ -804,8 +647,8 @@ func TestGroup(t *testing.T) {
 					s.theirs("1.4.1", members...)
 					time.Sleep(time.Hour)
 				}
-				s.Inject(r.fault.On(apigtest.OpBatch), apigtest.Throttle("").On(apigtest.OpAPIs).Times(8))
-				result, err := batch.do(s.Client, t.Context(), BatchRequest{GroupID: group, EnvID: EnvRelease})
+				s.Inject(r.fault.On(gateway.OpBatch), gateway.Throttle("").On(gateway.OpAPIs).Times(8))
+				result, err := batch.do(s.Client, t.Context(), PublishBatchRequest{GroupID: group, EnvID: EnvRelease})
 				require.NoError(t, err, "the list is read with patience")
 				assert.Equal(t, members, itemIDs(result.Items), "in the order of the list")
 				done, _, _ := s.agree(batch.action, result.Items)
@@ -823,31 +666,32 @@ func TestGroup(t *testing.T) {
 
 // Without its members nothing is sent of a group.
 func TestGroupThatCannotBeListed(t *testing.T) {
-	list := func(rows string, n int) apigtest.Fault {
-		return apigtest.Answer(200, fmt.Sprintf(`{"total":%d,"apis":[%s]}`, n, rows)).Always()
+	list := func(rows string, n int) gateway.Fault {
+		return gateway.Answer(200, fmt.Sprintf(`{"total":%d,"apis":[%s]}`, n, rows)).Always()
 	}
 	for name, r := range map[string]struct {
-		fault apigtest.Fault
+		fault gateway.Fault
 		is    error
 		text  string
 		end   time.Duration
 	}{
 		"no members":     {list("", 0), ErrNotFound, "the group has no APIs", 0},
-		"no such group":  {apigtest.Answer(404, `{"error_code":"APIG.3001"}`).Always(), ErrNotFound, "APIG.3001", 0},
-		"no permission":  {apigtest.Answer(403, noPermissionBody).Always(), ErrForbidden, "APIG.1005", 0},
-		"a bad ID":       {list(`{"id":"../x"}`, 1), ErrBadResponse, "a row has what is not an ID: ../x", 0},
-		"an empty ID":    {list(`{"name":"x"}`, 1), ErrBadResponse, "a row has what is not an ID: nothing", 0},
-		"it hangs":       {apigtest.Hang().Always(), context.DeadlineExceeded, "", 30 * time.Second},
-		"always 503":     {apigtest.Answer(503, html503).Always(), ErrServer, "503", 30 * time.Second},
-		"short for ever": {list(`{"id":"a"}`, 2), ErrBadResponse, "", 30 * time.Second},
+		"no such group":  {gateway.Answer(404, `{"error_code":"APIG.3001"}`).Always(), ErrNotFound, "APIG.3001", 0},
+		"no permission":  {gateway.Answer(403, noPermissionBody).Always(), ErrForbidden, "APIG.1005", 0},
+		"a bad ID":       {list(`{"id":"../x"}`, 1), ErrBadResponse, "row 0: it has an invalid ID: ../x", 750 * time.Millisecond},
+		"an empty ID":    {list(`{"name":"x"}`, 1), ErrBadResponse, "row 0: it has an invalid ID: an empty one", 750 * time.Millisecond},
+		"of another one": {list(`{"id":"a","group_id":"g"},{"id":"b","group_id":"h"}`, 2), ErrBadResponse, "row 1: it is an API of another group", 750 * time.Millisecond},
+		"it hangs":       {gateway.Hang().Always(), context.DeadlineExceeded, "", 4*time.Minute + 750*time.Millisecond},
+		"always 503":     {gateway.Answer(503, html503).Always(), ErrServer, "503", 750 * time.Millisecond},
+		"short for ever": {list(`{"id":"a"}`, 2), ErrBadResponse, "", 750 * time.Millisecond},
 	} {
 		for op, batch := range batches {
 			virtually(t, op+"/"+name, func(t *testing.T) {
 				defer random.Replace(func(int64) int64 { return 0 })()
 				s := newSite(t)
-				s.Inject(r.fault.On(apigtest.OpAPIs))
+				s.Inject(r.fault.On(gateway.OpAPIs))
 				elapsed := took(func() {
-					result, err := batch.do(s.Client, t.Context(), BatchRequest{GroupID: "g", EnvID: EnvRelease})
+					result, err := batch.do(s.Client, t.Context(), PublishBatchRequest{GroupID: "g", EnvID: EnvRelease})
 					assert.Nil(t, result)
 					require.ErrorIs(t, err, r.is)
 					assert.ErrorContains(t, err, "apig: "+op+": ")
@@ -855,7 +699,7 @@ func TestGroupThatCannotBeListed(t *testing.T) {
 					assert.Equal(t, NotApplied, OutcomeOf(err))
 				})
 				assert.Equal(t, r.end, elapsed)
-				assert.Zero(t, s.requests(apigtest.OpBatch))
+				assert.Zero(t, s.requests(gateway.OpBatch))
 			})
 		}
 	}
@@ -863,140 +707,64 @@ func TestGroupThatCannotBeListed(t *testing.T) {
 		s := newSite(t)
 		ids := s.apis(2)
 		row := func(id string) string { return fmt.Sprintf(`{"id":%q,"name":"n"}`, id) }
-		s.Inject(list(row(ids[0])+","+row(ids[1])+","+row(strings.ToUpper(ids[0])), 3).On(apigtest.OpAPIs))
-		result, err := s.PublishBatch(t.Context(), BatchRequest{GroupID: "g", EnvID: EnvRelease})
+		s.Inject(list(row(ids[0])+","+row(ids[1])+","+row(strings.ToUpper(ids[0])), 3).On(gateway.OpAPIs))
+		result, err := s.PublishBatch(t.Context(), PublishBatchRequest{GroupID: "g", EnvID: EnvRelease})
 		require.NoError(t, err)
 		assert.Equal(t, ids, itemIDs(result.Items))
 	})
-	virtually(t, "an answer that names one twice", func(t *testing.T) {
-		s := newSite(t)
-		ids := s.apis(3)
-		s.Inject(batchFault(func(success, failure []map[string]any) ([]map[string]any, []map[string]any) {
-			return append(success[1:], success[1]), append(failure, map[string]any{"api_id": ids[1], "error_code": "APIG.3002"})
-		}))
-		result, err := s.PublishBatch(t.Context(), BatchRequest{APIIDs: ids, EnvID: EnvRelease})
-		require.NoError(t, err, "a record outweighs a failure, and what is left out is looked for")
-		done, _, _ := s.agree("online", result.Items)
-		assert.Equal(t, 3, done)
-		assert.True(t, result.Items[0].Record.Recovered)
-	})
 }
 
-// Batches and single calls for the same APIs take turns. None takes the version of
-// another for its own, though all have the same remark and answers are lost.
-func TestBatchesAndSingleCallsShareAPIs(t *testing.T) {
-	virtually(t, "with faults", func(t *testing.T) {
-		const n, rounds = 40, 3
-		s := newSite(t, attempts(50)) // or one may well be lost four times
-		ids := s.apis(n)
-		var fits []apigtest.Fault
-		for _, f := range []apigtest.Fault{apigtest.ApplyThenClose(), apigtest.CloseBefore(), apigtest.Cut(0), apigtest.Slow(time.Second)} {
-			fits = append(fits, f.On(apigtest.OpAction), f.On(apigtest.OpBatch))
-		}
-		s.InjectFunc(apigtest.Mix(7, 0.4, fits...))
-		var (
-			mu       sync.Mutex
-			versions = map[string]string{} // by version: its API
-			wg       sync.WaitGroup
-		)
-		report := func(id string, r *PublishRecord, err error) {
-			mu.Lock()
-			defer mu.Unlock()
-			if assert.NoError(t, err, id) {
-				assert.Empty(t, versions[r.VersionID], "version %s is reported twice", r.VersionID)
-				versions[r.VersionID] = id
-			}
-		}
-		rng := rand.New(rand.NewPCG(1, 2))
-		for range 3 {
-			order := slices.Clone(ids)
-			rng.Shuffle(n, func(i, j int) { order[i], order[j] = order[j], order[i] })
-			wg.Go(func() {
-				for range rounds {
-					result, _ := s.PublishBatch(t.Context(), BatchRequest{APIIDs: order, EnvID: EnvRelease})
-					assert.Len(t, result.Items, n)
-					for _, item := range result.Items {
-						report(item.APIID, item.Record, item.Err)
-					}
-				}
-			})
-			wg.Go(func() {
-				for _, id := range order {
-					record, err := s.Publish(t.Context(), ActionRequest{APIID: id, EnvID: EnvRelease})
-					report(id, record, err)
-				}
+// The answer to many APIs is lost: every one of them is settled and, where it was not
+// applied, sent again, however slow the reading is.
+func TestLostBatch(t *testing.T) {
+	const ms = time.Millisecond
+	for name, r := range map[string]struct {
+		n       int
+		fault   gateway.Fault
+		trip    time.Duration // of each request
+		history time.Duration // of each history
+		rate    time.Duration // between two requests that the limiter lets pass
+	}{
+		"applied":                  {n: 40, fault: gateway.ApplyThenClose()},
+		"applied late":             {n: 40, fault: gateway.CloseThenApply(900 * ms)},
+		"not applied":              {n: 40, fault: gateway.CloseBefore()},
+		"not applied twice":        {n: 40, fault: gateway.CloseBefore().Times(2)},
+		"1000, 200 ms a trip":      {n: 1000, fault: gateway.CloseBefore(), trip: 200 * ms},
+		"1000, a limiter of 10/s":  {n: 1000, fault: gateway.CloseBefore(), rate: 100 * ms},
+		"1000, a history of 1.2 s": {n: 1000, fault: gateway.CloseBefore(), history: 1200 * ms},
+	} {
+		for op, batch := range batches {
+			virtually(t, op+"/"+name, func(t *testing.T) {
+				var mu sync.Mutex
+				var next time.Time
+				s := newSite(t, limitedBy(func(ctx context.Context) error {
+					mu.Lock()
+					next = time.Unix(0, max(next.UnixNano(), time.Now().UnixNano())).Add(r.rate)
+					at := next
+					mu.Unlock()
+					return sleep(ctx, at.Add(-r.rate))
+				}), func(cfg *Config) { cfg.HTTPClient = &http.Client{Transport: slow{cfg.HTTPClient.Transport, r.trip}} })
+				ids := s.apis(r.n)
+				s.theirs("1.4.1", ids...)
+				time.Sleep(time.Hour)
+				s.Inject(r.fault.On(gateway.OpBatch), gateway.Slow(r.history).On(gateway.OpHistory).Always())
+				result, err := batch.do(s.Client, t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease, Remark: "1.4.2"})
+				require.NoError(t, err)
+				done, _, _ := s.agree(batch.action, result.Items)
+				assert.Equal(t, r.n, done)
 			})
 		}
-		wg.Wait()
-		journal := s.Journal()
-		assert.Len(t, journal, 3*n*(rounds+1), "nothing twice")
-		for _, a := range journal {
-			assert.Equal(t, a.APIID, versions[a.VersionID], "%+v", a)
-		}
-		assert.Greater(t, s.Struck(), 10, "or nothing was tested")
-	})
-	virtually(t, "in opposite orders", func(t *testing.T) {
-		s := newSite(t)
-		ids := s.apis(1200)
-		backwards := slices.Clone(ids)
-		slices.Reverse(backwards)
-		s.Inject(apigtest.Slow(time.Second).On(apigtest.OpBatch).Always())
-		var wg sync.WaitGroup
-		for _, order := range [][]string{ids, backwards, ids, backwards} {
-			wg.Go(func() {
-				result, err := s.PublishBatch(t.Context(), BatchRequest{APIIDs: order, EnvID: EnvRelease})
-				assert.NoError(t, err)
-				assert.Equal(t, order, itemIDs(result.Items))
-			})
-		}
-		wg.Wait()
-		assert.Len(t, s.Journal(), 4*1200)
-		sent := 0
-		for _, b := range s.sentBatches() {
-			sent += len(b.APIs)
-		}
-		assert.Equal(t, 4*1200, sent, "nothing is asked for twice")
-	})
-	virtually(t, "a batch leaves the turn it waits for with its context", func(t *testing.T) {
-		s := newSite(t)
-		ids := s.apis(5)
-		s.Inject(apigtest.Hang().On(apigtest.OpAction))
-		holder, release := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			record, err := s.Publish(holder, ActionRequest{APIID: ids[2], EnvID: EnvRelease})
-			assertOpen(t, record, err)
-		})
-		synctest.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		result, err := s.PublishBatch(ctx, BatchRequest{APIIDs: ids, EnvID: EnvRelease})
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		done, unknown, failed := s.agree("online", result.Items)
-		assert.Equal(t, []int{4, 0, 1}, []int{done, unknown, failed})
-		require.Error(t, result.Items[2].Err)
-		release()
-		wg.Wait()
-		_, err = s.PublishBatch(t.Context(), BatchRequest{APIIDs: ids, EnvID: EnvRelease})
-		require.NoError(t, err)
-	})
-}
-
-// A list that has passed over the group is not taken for it: nothing of it is
-// published or taken offline.
-func TestBatchOfAGroupThatIsNotListedAlone(t *testing.T) {
-	for op, batch := range batches {
-		virtually(t, op, func(t *testing.T) {
-			s := newSite(t)
-			group := s.AddGroup("shop")
-			s.AddAPIIn(group, "one of the shop")
-			all, err := json.Marshal(map[string]any{"total": 2, "size": 2, "apis": []map[string]string{{"id": "a1", "group_id": group}, {"id": "a2", "group_id": "another"}}})
-			require.NoError(t, err)
-			s.Inject(apigtest.Answer(200, string(all)).On(apigtest.OpAPIs).Always())
-			result, err := batch.do(s.Client, t.Context(), BatchRequest{GroupID: group, EnvID: EnvRelease})
-			assert.Nil(t, result)
-			require.ErrorContains(t, err, "the list has an API of another group")
-			assert.Zero(t, s.requests(apigtest.OpBatch))
-		})
 	}
+}
+
+// slow has each answer take a while.
+type slow struct {
+	http.RoundTripper
+	trip time.Duration
+}
+
+func (s slow) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := s.RoundTripper.RoundTrip(r)
+	time.Sleep(s.trip)
+	return resp, err
 }

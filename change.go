@@ -2,8 +2,17 @@ package apig
 
 import (
 	"cmp"
-	"sync/atomic"
+	"context"
+	"slices"
 	"time"
+)
+
+const (
+	// batchLimit is the most APIs that the service takes in one request.
+	batchLimit = 1000
+
+	// requestsAtOnce is how many requests of one batch are in progress at once.
+	requestsAtOnce = 4
 )
 
 // action is a kind of change, as data.
@@ -14,101 +23,79 @@ type action struct {
 	// answer cannot be read.
 	decode func(*answer, target) (*PublishRecord, error)
 
-	// judge decides what a history proves of it.
-	judge func(*history, *inquiry) finding
+	// judge decides what a history proves about a lost request: that it was
+	// applied, perhaps by which version; that it was not; or why that is unknown.
+	judge func(*history, *item) (is Outcome, v *Version, why string)
 
-	done []Code // they say that it was done already, after an attempt that may have done it
+	// done are the codes that mean applied after an attempt that may have been.
+	done []Code
 
-	// makesVersion says that it makes a version, which proves at any time that
-	// it was applied. What the others do shows only in what is in effect, which
-	// a lost request may still change.
+	// makesVersion says that the change makes a version. All other changes show
+	// only in the version in effect, so a retry could undo the change of another
+	// client.
 	makesVersion bool
 }
 
 var (
 	online = &action{word: "online", decode: decodePublished, judge: judgePublish, makesVersion: true}
 
-	offline = &action{word: "offline", decode: decodeOffline, judge: judgeOffline,
-		done: []Code{CodeNotPublished, CodeAlreadyPerformed}}
+	offline = &action{word: "offline", decode: (*answer).stateRecord, judge: judgeOffline,
+		done: []Code{codeNotPublished, CodeAlreadyPerformed}}
 
 	switchVersion = &action{decode: decodeSwitched, judge: judgeSwitch}
 
 	offlineVersion = &action{decode: decodeVersionOffline, judge: judgeOfflineVersion,
-		done: []Code{CodeNotPublished, CodeVersionNotFound}}
+		done: []Code{codeNotPublished, CodeVersionNotFound}}
 )
 
-// change is what a method wants of one API or of many, as data.
+// change is the wish of a method, for one API or for many, as data.
 type change struct {
-	op string
 	*action
-	envID     string // empty: where the version is
-	remark    string // as sent
-	tagged    bool
-	versionID string // to be switched to or taken offline
-	form
+	op        string
+	envID     string // empty: the environment of the version
+	remark    string // the caller's
+	tag       string // that follows it; empty: none
+	versionID string // to switch to or to take offline
+	replaces  string // the version that was in effect before, if Rollback has read it
 
-	// refused is why the credentials of a batch were. What was not sent before is
-	// not sent then: five refused signatures lock a key, whatever the requests.
-	refused *atomic.Pointer[error]
+	// request is the request for some items, and read takes its answer: each item
+	// gets its record or its failure. If read is nil, readOne does.
+	request func(items []*item) request
+	read    func(a *answer, items []*item) error
+
+	// before, if it is set, looks at the history before each request and decides
+	// whether to send it: not if it returns a record or an error.
+	before func(*history, *item) (*PublishRecord, error)
+
+	// notBefore is when an earlier request with the same key can no longer arrive;
+	// zero: there is no key.
+	notBefore time.Time
 }
 
-// form is how a change goes over the wire. request asks for it, for up to a
-// thousand items. The reader then gives each of them its record or its failure
-// from a success.
-type form interface {
-	request(items []*item) (request, error)
-	reader(items []*item) decoder
-}
-
-// single is a change of one API, with all that its call needs.
-type single struct {
-	change
-	item
-	items    [1]*item
-	progress progress
-	sent     request
-}
-
-func newSingle(ch change, apiID string, sent request) *single {
-	s := &single{change: ch, item: item{BatchItem: BatchItem{APIID: apiID}}, sent: sent}
-	s.form, s.items[0] = s, &s.item
-	return s
-}
-
-func (s *single) request([]*item) (request, error) { return s.sent, nil }
-
-func (s *single) reader([]*item) decoder { return s }
-
-func (s *single) decode(a *answer) (err error) {
-	s.item.failed = nil
-	s.Record, err = s.action.decode(a, target{s.APIID, s.envID, s.versionID})
-	return err
-}
-
-// item is one API of a change: what became of it, as far as it is known.
+// item is one API of a change.
 type item struct {
 	BatchItem
-	turn   *turn
-	state  state
-	failed *failure  // the latest attempt; nil: it succeeded
-	since  time.Time // the first attempt of unknown outcome began then; zero: there was none
-
-	looked        time.Time // when the history last showed what it did
-	sentAtGateway time.Time // the same as since by the gateway's clock, if that is known well
-	why           string    // it is not settled
-
-	lost *UnknownError // that Settle was asked about; or nil
+	*change
+	state   state
+	failed  *failure  // the latest attempt; nil: it succeeded
+	last    error     // why the attempt before failed; or nil
+	doubted bool      // the outcome of an earlier attempt was unknown
+	busy    bool      // the service has refused the latest attempt for now
+	seen    []string  // the versions that were there before the latest attempt
+	looked  time.Time // when the latest look at its history ended; zero: never
+	unread  error     // why the latest look could not read the history; or nil
+	why     string    // it is not settled
 }
 
 type state int
 
 const (
-	open  state = iota // it may have been applied
-	again              // it was not applied and may be the next time
-	done               // it has its record or its error, and has given back its turn
+	ready state = iota // to be sent
+	open               // it may have been applied
+	done               // it has its record or its error
 )
 
-// in selects the items in a state, usually none.
+// in selects the items in a state.
 func in(s state, items []*item) []*item {
 	var selected []*item
 	for _, it := range items {
@@ -119,7 +106,234 @@ func in(s state, items []*item) []*item {
 	return selected
 }
 
-// soleAPI is the ID of the only item, for logs and errors that are about one API.
+// finish gives the item its result.
+func (it *item) finish(record *PublishRecord, err error) {
+	it.Record, it.Err, it.state = record, err, done
+	if record != nil {
+		it.APIName = cmp.Or(record.APIName, it.APIName)
+	}
+}
+
+// apply makes a change of one API.
+func (c *Client) apply(ctx context.Context, ch *change, apiID string) (*PublishRecord, error) {
+	one := struct { // all that the change needs, in one piece
+		job   job
+		item  item
+		items [1]*item
+	}{item: item{BatchItem: BatchItem{APIID: apiID}, change: ch}}
+	one.items[0] = &one.item
+	one.job = c.newJob(ch, one.items[:])
+	one.job.carry(ctx)
+	return one.item.Record, one.item.Err
+}
+
+// applyAll makes a change of many APIs.
+func (c *Client) applyAll(ctx context.Context, ch *change, items []*item) {
+	inParallel(requestsAtOnce, slices.Collect(slices.Chunk(items, batchLimit)), func(chunk []*item) {
+		j := c.newJob(ch, chunk)
+		j.carry(ctx)
+	})
+}
+
+// job is a change in progress: the APIs of one request that are not done.
+type job struct {
+	*Client
+	*change
+	items []*item
+	progress
+	current operation
+}
+
+func (c *Client) newJob(ch *change, items []*item) job {
+	return job{Client: c, change: ch, items: items, progress: c.newProgress()}
+}
+
+// carry makes the change. It sends the request, settles the unknown outcomes, and sends
+// the request again for the items that were not applied, until all are done.
+func (j *job) carry(ctx context.Context) {
+	for j.confirm(ctx) && j.send(ctx) && j.settled(ctx) && j.pause(ctx) {
+	}
+}
+
+// confirm looks at the histories before the request is sent: always for Rollback and
+// for a publication with a key, for any other change once an outcome was unknown. But
+// for Rollback, a look no older than SettleWait is good enough. The throttle and the
+// limiter come before the look, so that the request follows it at once.
+func (j *job) confirm(ctx context.Context) bool {
+	if j.before == nil && !slices.ContainsFunc(j.items, func(it *item) bool { return it.doubted }) {
+		return true
+	}
+	if ended := sleep(ctx, j.notBefore); ended != nil {
+		return j.giveUp(ended, j.items)
+	}
+	if ended := j.admit(ctx, &j.progress); ended != nil {
+		return j.giveUp(ended, j.items)
+	}
+	j.admitted = true
+	j.look(ctx, j.op, slices.DeleteFunc(slices.Clone(j.items), func(it *item) bool {
+		fresh := time.Since(it.looked) <= j.retry.SettleWait
+		return j.before == nil && !it.doubted || fresh && (j.before == nil || j.makesVersion)
+	}), &j.progress, time.Now(), j.confirmed)
+	return j.keep()
+}
+
+// confirmed decides from its history whether the change of an item is sent. A
+// publication undoes nothing: it is sent unless its tag is there. Any other change is
+// sent only if the history still proves that it was not applied.
+func (j *job) confirmed(it *item, h *history, err error) {
+	why := ""
+	switch {
+	case err != nil && !it.doubted:
+		it.finish(nil, err)
+	case err != nil && j.makesVersion && j.before == nil:
+	case err != nil:
+		why = "the history cannot be read: " + reasonOf(err)
+	case j.before != nil:
+		if record, err := j.before(h, it); record != nil || err != nil {
+			it.finish(record, err)
+		}
+	case j.makesVersion:
+		if v := h.tagged(j.tag); v != nil {
+			it.finish(it.recovered(v), nil)
+		}
+	default:
+		is, v, reason := j.judge(h, it)
+		if is == Applied {
+			it.finish(it.recovered(v), nil)
+		} else if is == Unknown {
+			why = reason
+		}
+	}
+	if why != "" {
+		it.finish(nil, &CallError{Op: j.op, APIID: it.APIID, Attempts: j.requests, tree: []error{it.failed.err},
+			why: "not applied, and not sent again: " + why + "; the failure was: " + reasonOf(it.failed.err)})
+	}
+	if err == nil {
+		it.seen = h.ids()
+	}
+}
+
+// send makes one request for all items.
+func (j *job) send(ctx context.Context) bool {
+	op := j.operation()
+	op.request = j.request(j.items)
+	op.decode = func(a *answer) error {
+		if j.read == nil {
+			return j.readOne(a, j.items[0])
+		}
+		return j.read(a, j.items)
+	}
+	failed := j.attempt(ctx, op, &j.progress)
+	for _, it := range j.items {
+		if failed != nil {
+			it.failed = failed
+		}
+		j.answered(it)
+	}
+	return len(in(done, j.items)) < len(j.items)
+}
+
+// operation names the change in errors and logs.
+func (j *job) operation() *operation {
+	j.current = operation{name: j.op, apiID: soleAPI(j.items), tag: j.tag}
+	return &j.current
+}
+
+// answered gives an item its state after an attempt.
+func (j *job) answered(it *item) {
+	f := it.failed
+	if f == nil {
+		it.finish(it.Record, nil)
+		return
+	}
+	setAttempts(f.err, j.requests)
+	it.busy = f.verdict == busy
+	switch {
+	case f.verdict == unknown:
+		it.state, it.doubted = open, true
+	case f.verdict == notApplied || f.verdict == busy || f.verdict == renewed:
+		it.state = ready
+	case it.doubted && slices.Contains(j.done, f.code):
+		it.finish(it.recovered(nil), nil)
+	default:
+		it.finish(nil, f.err)
+	}
+}
+
+// settled settles the items of unknown outcome.
+func (j *job) settled(ctx context.Context) bool {
+	lost := in(open, j.items)
+	if len(lost) == 0 {
+		return j.keep()
+	}
+	due := lost[0].failed.end.Add(j.arrivesWithin(lost[0].failed))
+	for _, it := range lost[1:] {
+		if at := it.failed.end.Add(j.arrivesWithin(it.failed)); at.After(due) {
+			due = at
+		}
+	}
+	ended := j.settle(ctx, lost, &j.progress, due)
+	for _, it := range in(open, lost) {
+		it.finish(nil, j.unknownError(it, ended))
+	}
+	return j.keep()
+}
+
+// unknownError is the error of an item that is not settled.
+func (j *job) unknownError(it *item, ended error) *UnknownError {
+	return &UnknownError{
+		Op:            j.op,
+		InstanceID:    j.instanceID,
+		APIID:         it.APIID,
+		EnvID:         j.envID,
+		VersionID:     j.versionID,
+		Remark:        j.remark,
+		Tag:           j.tag,
+		SentAt:        it.failed.start,
+		FailedAt:      it.failed.end,
+		ArrivesWithin: j.arrivesWithin(it.failed),
+		Attempts:      j.requests,
+		cause:         it.failed.err,
+		why:           it.why,
+		ended:         ended,
+	}
+}
+
+// pause waits before the next request, if there may be one. A request counts as an
+// attempt unless the service has refused it for now, for every item. Without an attempt
+// left, only the items that were refused for now go on.
+func (j *job) pause(ctx context.Context) bool {
+	counted := slices.DeleteFunc(slices.Clone(j.items), func(it *item) bool { return it.busy })
+	worst := append(counted, j.items[0])[0]
+	goOn, ended := j.wait(ctx, j.operation(), &j.progress, worst.failed, worst.busy)
+	if !goOn {
+		if ended != nil || worst.busy {
+			counted = j.items
+		}
+		j.giveUp(ended, counted)
+		return j.keep() && j.pause(ctx)
+	}
+	for _, it := range j.items {
+		it.last = it.failed.err
+	}
+	return true
+}
+
+// giveUp finishes items that were not applied and are not sent again.
+func (j *job) giveUp(ended error, items []*item) bool {
+	for _, it := range items {
+		it.finish(nil, giveUp(j.op, it.APIID, j.requests, it.failed, ended, it.last))
+	}
+	return false
+}
+
+// keep keeps the items that are not done, and reports whether there are any.
+func (j *job) keep() bool {
+	j.items = in(ready, j.items)
+	return len(j.items) > 0
+}
+
+// soleAPI is the ID of the only item, for logs and errors about one API.
 func soleAPI(items []*item) string {
 	if len(items) == 1 {
 		return items[0].APIID
@@ -127,98 +341,23 @@ func soleAPI(items []*item) string {
 	return ""
 }
 
-// offlineRecord is the record of an API that is known to be offline, although the
-// answer that said so was lost.
-func (ch *change) offlineRecord(it *item) *PublishRecord {
-	return &PublishRecord{APIID: it.APIID, EnvID: ch.envID, Recovered: true}
-}
-
-// unknownError is the error of an item that is not settled.
-func (t *turns) unknownError(ch *change, it *item, requests int, why string, ended error) *UnknownError {
-	if it.lost != nil {
-		return it.lost.stillUnknown(why, ended)
-	}
-	return &UnknownError{
-		Op:            ch.op,
-		InstanceID:    t.instanceID,
-		APIID:         it.APIID,
-		EnvID:         ch.envID,
-		VersionID:     ch.versionID,
-		Remark:        ch.remark,
-		Tagged:        ch.tagged,
-		SentAt:        it.since,
-		SentAtGateway: it.sentAtGateway,
-		FailedAt:      it.failed.end,
-		Attempts:      requests,
-		cause:         it.failed.err,
-		why:           why,
-		ended:         ended,
-		rivals:        &rivals{},
+// setAttempts tells the error of an attempt how many requests the call has made.
+func setAttempts(err error, requests int) {
+	switch e := err.(type) { //nolint:errorlint // an error inside it may be shared with other calls
+	case *APIGError:
+		e.Attempts = requests
+	case *CallError:
+		e.Attempts = requests
 	}
 }
 
-// finish gives an item its result, remembers what later calls must know of it,
-// and gives back its turn.
-func (t *turns) finish(ch *change, it *item, record *PublishRecord, err error) {
-	it.Record, it.Err, it.state = record, err, done
-	if record != nil {
-		it.APIName = cmp.Or(record.APIName, it.APIName)
+// recovered is the record of a change from the history, since its answer was lost.
+// Without a version the API is offline.
+func (it *item) recovered(v *Version) *PublishRecord {
+	record := &PublishRecord{APIID: it.APIID, EnvID: it.envID, Recovered: true}
+	if v != nil {
+		record.EnvID = cmp.Or(it.envID, v.EnvID)
+		record.Remark, record.Tag, record.PublishTime, record.VersionID = v.Remark, v.Tag, v.PublishTime, v.ID
 	}
-	t.remember(ch, it)
-	t.release(it.turn)
-}
-
-// abandon finishes the items that are not done when the goroutine of their change
-// ends: something of the caller's, such as a transport, an Authenticator or the handler
-// of a Logger, has panicked. What was sent until then may have been applied, and the
-// next call must not wait for the turn for ever.
-func (t *turns) abandon(ch *change, items []*item, now *progress, began time.Time) {
-	for _, it := range items {
-		if it.state == done {
-			continue
-		}
-		if it.since.IsZero() {
-			it.since = began
-		}
-		if it.failed == nil {
-			it.failed = &failure{start: began, end: time.Now()}
-		}
-		t.finish(ch, it, nil, t.unknownError(ch, it, now.requests, "a panic has ended it", nil))
-	}
-}
-
-// remember notes a result that is about to be reported.
-func (t *turns) remember(ch *change, it *item) {
-	now := time.Now()
-	if lost, ok := it.Err.(*UnknownError); ok { //nolint:errorlint // one in its tree is of another change
-		var until time.Duration
-		if ch.action == switchVersion {
-			until = t.at(lost.FailedAt.Add(t.late))
-		}
-		it.turn.lost(lost, until)
-		if ch.makesVersion {
-			it.turn.in(ch.envID).unnamedPublish(unnamed{ch.remark, lost.SentAt, t.settledBy(lost.FailedAt), lost.rivals}, t.at(lost.SentAt))
-		}
-		return
-	}
-	it.turn.settled(it.since)
-	if it.Record == nil {
-		return
-	}
-	m, id := it.turn.in(cmp.Or(ch.envID, it.Record.EnvID)), it.Record.VersionID
-	if !ch.makesVersion {
-		m.applied(reported{versionID: id, since: t.at(now)})
-		return
-	}
-	m.applied(reported{versionID: id, since: t.at(now), made: true, madeBy: sentAt(it.since)})
-	m.published(ch.remark, id)
-	if id == "" {
-		m.unnamedPublish(unnamed{ch.remark, now, t.settledBy(now), &rivals{}}, t.at(now))
-	}
-}
-
-// settledBy is from when on the version of a request that failed then can no
-// longer be taken for that of a later one.
-func (t *turns) settledBy(failed time.Time) time.Time {
-	return failed.Add(t.late + slack + clockMargin + time.Second) // publish times have whole seconds
+	return record
 }

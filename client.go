@@ -9,22 +9,22 @@ import (
 // New or Instance, is safe for concurrent use, and never changes afterwards.
 type Client struct {
 	service
-	project  string // the address of the gateways of the project
-	actions  string // the address to publish at and to take offline
-	gateways *gateways
-	turns    *turns // of this gateway
+	instanceID string
+	project    string // the address of the gateways of the project
+	actions    string // the address to publish at and to take offline
+	untagged   bool   // see Config.DisableTags
 }
 
 // New makes a Client from cfg. It does no I/O. Its error matches
-// [ErrInvalidArgument] and names every mistake in cfg at once. What is wrong in a
-// source that fetches credentials its first call says, for [IAM], [Agency] and
-// [ECSKeys] as ErrInvalidArgument too.
+// [ErrInvalidArgument] and names every mistake in cfg at once. A mistake in [IAM],
+// [Agency] or [ECSKeys] is found by the first call; its error matches
+// ErrInvalidArgument too.
 func New(cfg Config) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	c := &Client{service: newService(cfg)}
-	c.gateways = &gateways{late: 2 * c.retry.SettleWait, byGateway: map[string]*turns{}}
+	c := &Client{service: newService(cfg), untagged: cfg.DisableTags}
+	c.throttle = &throttle{}
 	c.project = c.base + "/v2/" + url.PathEscape(cfg.ProjectID) + "/apigw/instances/"
 	c.pointAt(cfg.InstanceID)
 	return c, nil
@@ -32,8 +32,7 @@ func New(cfg Config) (*Client, error) {
 
 // Instance returns a client for another gateway of the same project, with the
 // same configuration, connections and credentials. Its error matches
-// [ErrInvalidArgument]. What calls take turns by is remembered for each gateway
-// for as long as one of the clients lives.
+// [ErrInvalidArgument].
 func (c *Client) Instance(id string) (*Client, error) {
 	var bad problems
 	bad.id("InstanceID", id)
@@ -46,17 +45,18 @@ func (c *Client) Instance(id string) (*Client, error) {
 }
 
 func (c *Client) pointAt(instanceID string) {
+	c.instanceID = instanceID
 	c.base = c.project + url.PathEscape(instanceID)
 	c.actions = c.base + "/apis/action"
-	c.turns = c.gateways.of(instanceID)
 }
 
-// CloseIdleConnections closes the connections that are idle now, those of the
-// caller's own transport included if [Config.HTTPClient] had one.
+// CloseIdleConnections closes the connections that are idle now. If
+// [Config.HTTPClient] is set, these are the connections of its transport, or of
+// http.DefaultTransport if it has none.
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
-// Format prints which gateway the client is for, whatever the verb, so that no
-// formatting of a *Client shows what it holds.
+// Format prints the address of the gateway with any verb, so that no formatting of a
+// *Client shows a secret.
 func (c *Client) Format(s fmt.State, _ rune) {
 	if c == nil {
 		fmt.Fprint(s, "apig.Client(nil)")

@@ -13,14 +13,15 @@ import (
 	"github.com/apig-go/apig/internal/errorbody"
 )
 
-// Config says which gateway a Client talks to and how. Its zero value is not
-// usable: Endpoint, ProjectID, InstanceID and Auth are required, everything
-// else has a default.
+// Config says which gateway a Client talks to and how. Endpoint, ProjectID,
+// InstanceID and Auth are required. Every other field has a default.
+//
+// New refuses a duration between zero and 1 ms: the number lacks a unit.
 type Config struct {
 	// Endpoint is the address of the APIG service, such as
 	// https://apig.cn-north-4.myhuaweicloud.com; see the function Endpoint.
 	// It must be https: credentials are never sent over plain http, except
-	// to a loopback address.
+	// to a loopback address. It does not contain the version of the API (/v2).
 	Endpoint string
 
 	// ProjectID is the project that owns the gateway.
@@ -29,61 +30,68 @@ type Config struct {
 	// InstanceID is the dedicated gateway itself.
 	InstanceID string
 
-	// Auth puts the credentials on every request; see StaticToken and
-	// TokenAuth.
+	// Auth puts the credentials on every request; see StaticToken, StaticKeys,
+	// TokenAuth and KeyAuth.
 	Auth Authenticator
 
-	// HTTPClient sends the requests. It is copied, never changed: the copy
-	// refuses redirects and has no cookie jar. A nil Transport in it means
-	// http.DefaultTransport, as everywhere in net/http. A nil HTTPClient
-	// means a transport of this Client's own, which honours the proxy
-	// variables of the environment and gives up an HTTP/2 connection that has
-	// died without a word after 30 s. In a transport of your own set its HTTP2
-	// field for that.
+	// HTTPClient sends the requests.
+	//
+	//   - The Client uses a copy that follows no redirects and has no cookie jar.
+	//   - A nil Transport means http.DefaultTransport, as everywhere in net/http.
+	//   - A nil HTTPClient means a transport of this Client's own. It uses the
+	//     proxy variables of the environment, and gives up a silent HTTP/2
+	//     connection after 30 s. In your own transport set the HTTP2 field for that.
 	HTTPClient *http.Client
 
-	// AttemptTimeout bounds one attempt, from connecting to the last byte of
-	// the answer. Zero means 60 s. RetryPolicy says what bounds a whole call.
+	// AttemptTimeout bounds one attempt, from asking Auth for credentials to the last
+	// byte of the answer. Zero means 60 s. The most is 24 h. RetryPolicy has the bound
+	// of a whole call.
 	AttemptTimeout time.Duration
 
-	// Retry says how often and when an attempt is repeated, and how long an
-	// unknown outcome may take to be settled.
+	// Retry says how often and when a call is attempted again, and how long
+	// settling an unknown outcome may take.
 	Retry RetryPolicy
 
-	// Limiter, if there is one, is asked before each attempt.
+	// DisableTags sends remarks exactly as given, without a tag. After a lost
+	// answer a publication is then often unknown, and IdempotencyKey is refused.
+	DisableTags bool
+
+	// Limiter, if not nil, is asked before each attempt, also before each reading of a
+	// history. Requests for credentials do not ask it.
 	Limiter Limiter
 
-	// Logger gets one Debug record an attempt and one Warn record for each
-	// repetition and each settling of unknown outcomes, never a credential or a body,
-	// and of the headers only the request ID. Nil means silence.
+	// Logger receives a Debug record for each attempt, and a Warn record for each retry
+	// and each look at the history that settles outcomes, or tries to. The text of an
+	// error may quote the answer. Credentials are never logged, nor are whole bodies
+	// and headers. Nil disables logging.
 	Logger *slog.Logger
 
 	// UserAgent is put in front of this library's own product token.
 	UserAgent string
 }
 
-// Limiter paces the attempts of a Client. Wait blocks until one more attempt
-// may be made, or returns an error if ctx ends first. *rate.Limiter of
-// golang.org/x/time/rate is one. Its error ends the call: it is in a [*CallError],
-// and in that attempt nothing was sent.
+// Limiter paces the attempts of a Client. Wait blocks until one more attempt may be
+// made, or returns an error if ctx ends first. *rate.Limiter of golang.org/x/time/rate
+// is one. An error of Wait ends the call. The call returns a [*CallError] that wraps it,
+// or an [*UnknownError] if the history of a lost change was to be read. That attempt
+// sent nothing.
 type Limiter interface {
 	Wait(ctx context.Context) error
 }
 
-// Endpoint returns the address of the APIG service in a region of Huawei
-// Cloud, such as cn-north-4. Other clouds and private ones have addresses of
-// their own. For what cannot be a region it returns a text that is no address, and
-// that New refuses by name.
+// Endpoint returns the address of the APIG service in a region of Huawei Cloud, such
+// as cn-north-4. Other clouds have other addresses. For an invalid region name it
+// returns a placeholder. New rejects the placeholder with an error that says so.
 func Endpoint(region string) string {
 	return serviceEndpoint("apig", region)
 }
 
-// noRegion stands in place of an address where the region is not one. As it has
-// no host, nothing can be sent there.
+// noRegion stands in place of the address of an invalid region. It has no host, so
+// nothing can be sent to it.
 const noRegion = "not-a-region"
 
-// serviceEndpoint follows the region tables of the official SDK: the European
-// site serves its region eu-west-101 from a domain of its own.
+// serviceEndpoint follows the region tables of the official SDK: the region
+// eu-west-101 has a domain of its own.
 func serviceEndpoint(service, region string) string {
 	if !isLabel(region) {
 		return noRegion
@@ -126,24 +134,19 @@ func (cfg Config) check() error {
 	return bad.err()
 }
 
-// checkTransfer reports the mistakes in where and how requests are sent, which
-// the sources of credentials share. The fields' names begin with prefix.
+// checkTransfer reports the mistakes in the fields that Config shares with the
+// sources of credentials. prefix stands before each field's name.
 func (cfg Config) checkTransfer(prefix string, bad *problems) {
 	checkEndpoint(prefix+"Endpoint", cfg.Endpoint, bad)
-	if cfg.AttemptTimeout < 0 {
-		bad.addf("%sAttemptTimeout is negative", prefix)
-	}
+	bad.duration(prefix+"AttemptTimeout", cfg.AttemptTimeout)
 	cfg.Retry.check(prefix+"Retry.", bad)
-	if cfg.HTTPClient != nil {
-		bad.notNil(prefix+"HTTPClient.Transport", cfg.HTTPClient.Transport)
-	}
+	bad.httpClient(prefix+"HTTPClient", cfg.HTTPClient)
 	if cfg.Logger != nil && isNil(cfg.Logger.Handler()) {
 		bad.addf("%sLogger has no handler", prefix)
 	}
 }
 
-// checkEndpoint checks the address of a service that is about to be sent
-// credentials.
+// checkEndpoint checks the address of a service that receives credentials.
 func checkEndpoint(field, s string, bad *problems) {
 	u := checkAddress(field, s, bad)
 	if u != nil && u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
@@ -151,8 +154,8 @@ func checkEndpoint(field, s string, bad *problems) {
 	}
 }
 
-// checkAddress checks an address but for its scheme, and returns it if it is one.
-// It never repeats the address in its message: that could hold a password.
+// checkAddress checks all of an address but the scheme, and returns it if it is valid.
+// Its messages do not repeat the address, which could contain a password.
 func checkAddress(field, s string, bad *problems) *url.URL {
 	if s == "" {
 		bad.addf("%s is empty", field)
@@ -162,16 +165,30 @@ func checkAddress(field, s string, bad *problems) *url.URL {
 	switch {
 	case s == noRegion:
 		bad.addf("%s is not the address of a region, whose name is letters, digits and hyphens, such as cn-north-4", field)
-	case strings.Contains(s, "@"): // wherever it is: a password can hide the rest from url.Parse
+	case strings.Contains(s, "@"): // anywhere: a password can hide the rest from url.Parse
 		bad.addf("%s must not hold a user or password", field)
 	case err != nil || u.Host == "" || u.Hostname() == "":
 		bad.addf("%s is not an absolute URL", field)
 	case strings.ContainsAny(s, "?#"):
 		bad.addf("%s must not have a query or fragment", field)
+	case versionSuffix(u.Path) != "":
+		bad.addf("%s ends in a version: leave out %s, which each request adds by itself", field, versionSuffix(u.Path))
 	default:
 		return u
 	}
 	return nil
+}
+
+// versionSuffix returns the version at the end of a path, such as /v2 or /v3.0, or
+// nothing.
+func versionSuffix(path string) string {
+	path = strings.TrimRight(path, "/")
+	last := path[strings.LastIndex(path, "/")+1:]
+	number := strings.TrimLeft(last, "vV")
+	if len(last) != len(number)+1 || number == "" || strings.Trim(number, "0123456789.") != "" {
+		return ""
+	}
+	return "/" + last
 }
 
 func isLoopback(host string) bool {

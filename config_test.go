@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
-	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,7 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/apig-go/apig/apigtest"
+	"github.com/apig-go/apig/internal/gateway"
 )
 
 // nilLimiter and nilHandler are what a program may hold a nil pointer to.
@@ -36,107 +34,88 @@ func TestNewArguments(t *testing.T) {
 		change(&cfg)
 		return cfg
 	}
-	for name, tt := range map[string]struct {
-		cfg  Config
-		want string // empty: none
-	}{
-		"complete":   {testConfig(nil), ""},
-		"zero value": {Config{}, "Endpoint is empty; ProjectID is empty; InstanceID is empty; Auth is nil"},
-		"everything": {
-			Config{
-				Endpoint: "apig.example.com", ProjectID: "a/b", InstanceID: "..", Auth: StaticToken(""), AttemptTimeout: -1, UserAgent: "a\nb",
-				Retry:      RetryPolicy{MaxAttempts: -1, MinWait: -1, MaxWait: -1, SettleWait: -1, SettleTimeout: 25 * time.Hour},
-				HTTPClient: &http.Client{Transport: (*http.Transport)(nil)}, Logger: &slog.Logger{}, Limiter: (*nilLimiter)(nil),
-			},
-			"Endpoint is not an absolute URL; AttemptTimeout is negative; Retry.MaxAttempts is negative; Retry.MinWait is negative; " +
-				"Retry.MaxWait is negative; Retry.SettleWait is negative; Retry.SettleTimeout 25h0m0s is above 24h0m0s; " +
-				"HTTPClient.Transport is a nil *http.Transport; Logger has no handler; " +
-				`ProjectID "a/b" is not an ID; InstanceID ".." is not an ID; Auth: the token is empty; ` +
-				"Limiter is a nil *apig.nilLimiter; UserAgent has a control character",
+	for want, configs := range map[string][]Config{
+		"": {
+			testConfig(nil),
+			set(func(cfg *Config) { cfg.AttemptTimeout = time.Millisecond }),
+			set(func(cfg *Config) { cfg.HTTPClient = &http.Client{Timeout: -1} }), // as net/http says never
+			set(func(cfg *Config) { cfg.Retry = RetryPolicy{MinWait: time.Minute} }),
+			set(func(cfg *Config) { cfg.Retry = RetryPolicy{MaxWait: time.Millisecond} }),
+			set(func(cfg *Config) { cfg.UserAgent = "deploy/1 (nightly)" }),
+			set(func(cfg *Config) { cfg.Auth, cfg.Limiter = refuser{}, &nilLimiter{} }),
 		},
-		"MinWait above MaxWait": {
-			set(func(cfg *Config) { cfg.Retry = RetryPolicy{MinWait: 2 * time.Second, MaxWait: time.Second} }),
-			"Retry.MinWait 2s is above Retry.MaxWait 1s",
+		"Endpoint is empty; ProjectID is empty; InstanceID is empty; Auth is nil": {{}},
+		"Endpoint is not an absolute URL; AttemptTimeout is negative; Retry.MaxAttempts is negative; Retry.MinWait is negative; " +
+			"Retry.MaxWait is negative; Retry.SettleWait is negative; Retry.SettleTimeout 25h0m0s is above 24h0m0s; " +
+			"HTTPClient.Transport is a nil *http.Transport; HTTPClient.Timeout is 30ns, below 1ms: the number lacks a unit, such as time.Second; " +
+			`Logger has no handler; ProjectID "a/b" is not an ID; InstanceID ".." is not an ID; Auth: the token is empty; ` +
+			"Limiter is a nil *apig.nilLimiter; UserAgent has a control character": {{
+			Endpoint: "apig.example.com", ProjectID: "a/b", InstanceID: "..", Auth: StaticToken(""), AttemptTimeout: -1, UserAgent: "a\nb",
+			Retry:      RetryPolicy{MaxAttempts: -1, MinWait: -1, MaxWait: -1, SettleWait: -1, SettleTimeout: 25 * time.Hour},
+			HTTPClient: &http.Client{Transport: (*http.Transport)(nil), Timeout: 30}, Logger: &slog.Logger{}, Limiter: (*nilLimiter)(nil),
+		}},
+		"AttemptTimeout 1281023h53m38.427387904s is above 24h0m0s": {set(func(cfg *Config) { cfg.AttemptTimeout = 1 << 62 })},
+		"ProjectID has 1048576 bytes, an ID has at most 255":       {set(func(cfg *Config) { cfg.ProjectID = strings.Repeat("a", 1<<20) })},
+		"Retry.MinWait 2s is above Retry.MaxWait 1s":               {set(func(cfg *Config) { cfg.Retry = RetryPolicy{MinWait: 2 * time.Second, MaxWait: time.Second} })},
+		"UserAgent has a control character":                        {set(func(cfg *Config) { cfg.UserAgent = "a\x1b" })},
+		`InstanceID "a\n" is not an ID`:                            {set(func(cfg *Config) { cfg.InstanceID = "a\n" })},
+		`ProjectID "a/\u202eb\u2066" is not an ID`:                 {set(func(cfg *Config) { cfg.ProjectID = "a/\u202eb\u2066" })},
+		"Auth is a nil *apig.refuser":                              {set(func(cfg *Config) { cfg.Auth = (*refuser)(nil) })},
+		"Auth is a nil apig.authFunc":                              {set(func(cfg *Config) { cfg.Auth = authFunc(nil) })},
+		"Auth is nil": {
+			set(func(cfg *Config) { cfg.Auth = TokenAuth(nil) }), set(func(cfg *Config) { cfg.Auth = TokenAuth((*IAM)(nil)) }),
+			set(func(cfg *Config) { cfg.Auth = TokenAuth(sourceFunc(nil)) }), set(func(cfg *Config) { cfg.Auth = KeyAuth(nil) }),
+			set(func(cfg *Config) { cfg.Auth = KeyAuth((*ECSKeys)(nil)) }), set(func(cfg *Config) { cfg.Auth = KeyAuth((*Keys)(nil)) }),
 		},
-		"MinWait above the default MaxWait": {set(func(cfg *Config) { cfg.Retry = RetryPolicy{MinWait: time.Minute} }), ""},
-		"MaxWait below the default MinWait": {set(func(cfg *Config) { cfg.Retry = RetryPolicy{MaxWait: time.Millisecond} }), ""},
-		"agent with an escape":              {set(func(cfg *Config) { cfg.UserAgent = "a\x1b" }), "UserAgent has a control character"},
-		"agent with spaces":                 {set(func(cfg *Config) { cfg.UserAgent = "deploy/1 (nightly)" }), ""},
-		"instance with a line break":        {set(func(cfg *Config) { cfg.InstanceID = "a\n" }), `InstanceID "a\n" is not an ID`},
-		"project that is turned around":     {set(func(cfg *Config) { cfg.ProjectID = "a/\u202eb\u2066" }), `ProjectID "a/\u202eb\u2066" is not an ID`},
-		"an authenticator that is nil":      {set(func(cfg *Config) { cfg.Auth = (*refuser)(nil) }), "Auth is a nil *apig.refuser"},
-		"a function that is nil":            {set(func(cfg *Config) { cfg.Auth = authFunc(nil) }), "Auth is a nil apig.authFunc"},
-		"no source of tokens":               {set(func(cfg *Config) { cfg.Auth = TokenAuth(nil) }), "Auth is nil"},
-		"no source of keys":                 {set(func(cfg *Config) { cfg.Auth = KeyAuth(nil) }), "Auth is nil"},
-		"IAM that is nil":                   {set(func(cfg *Config) { cfg.Auth = TokenAuth((*IAM)(nil)) }), "Auth is nil"},
-		"an agency that is nil":             {set(func(cfg *Config) { cfg.Auth = TokenAuth((*Agency)(nil)) }), "Auth is nil"},
-		"a source of tokens that is nil":    {set(func(cfg *Config) { cfg.Auth = TokenAuth(sourceFunc(nil)) }), "Auth is nil"},
-		"keys of ECS that are nil":          {set(func(cfg *Config) { cfg.Auth = KeyAuth((*ECSKeys)(nil)) }), "Auth is nil"},
-		"keys that are nil":                 {set(func(cfg *Config) { cfg.Auth = KeyAuth((*Keys)(nil)) }), "Auth is nil"},
-		"a handler that is nil":             {set(func(cfg *Config) { cfg.Logger = slog.New((*nilHandler)(nil)) }), "Logger has no handler"},
-		"zero values that are not pointers": {set(func(cfg *Config) { cfg.Auth, cfg.Limiter = refuser{}, &nilLimiter{} }), ""},
+		"Logger has no handler": {set(func(cfg *Config) { cfg.Logger = slog.New((*nilHandler)(nil)) })},
 	} {
-		t.Run(name, func(t *testing.T) {
-			c, err := New(tt.cfg)
-			if tt.want == "" {
+		for _, cfg := range configs {
+			c, err := New(cfg)
+			if want == "" {
 				require.NoError(t, err)
-				return
+				continue
 			}
 			assert.Nil(t, c)
-			require.EqualError(t, err, "apig: invalid argument: "+tt.want)
+			require.EqualError(t, err, "apig: invalid argument: "+want)
 			assert.ErrorIs(t, err, ErrInvalidArgument)
-		})
+		}
 	}
 }
 
 func TestNewEndpoint(t *testing.T) {
-	const https = " must be https (http only to a loopback address)"
-	const region = "Endpoint is not the address of a region, whose name is letters, digits and hyphens, such as cn-north-4"
-	for endpoint, want := range map[string]string{ // to the error; empty: none
-		"https://apig.cn-north-4.myhuaweicloud.com":      "",
-		"https://apig.cn-north-4.myhuaweicloud.com:8443": "",
-		"https://proxy.example.com/apig/":                "",
-		"HTTPS://APIG.EXAMPLE.COM":                       "",
-		"http://localhost":                               "",
-		"http://localhost:8080":                          "",
-		"http://127.0.0.1:8080":                          "",
-		"http://127.8.9.10":                              "",
-		"http://[::1]:8080":                              "",
-		"http://apig.example.com":                        `Endpoint "http://apig.example.com"` + https,
-		"http://10.0.0.1":                                `Endpoint "http://10.0.0.1"` + https,
-		"http://0.0.0.0":                                 `Endpoint "http://0.0.0.0"` + https,
-		"http://[::]":                                    `Endpoint "http://[::]"` + https,
-		"http://169.254.169.254":                         `Endpoint "http://169.254.169.254"` + https,
-		"http://localhost.example.com":                   `Endpoint "http://localhost.example.com"` + https,
-		"http://127.0.0.1.example.com":                   `Endpoint "http://127.0.0.1.example.com"` + https,
-		"http://localhost.":                              `Endpoint "http://localhost."` + https,
-		"ftp://localhost":                                `Endpoint "ftp://localhost"` + https,
-		"http://\u202eapig.example.com":                  `Endpoint "http://\u202eapig.example.com"` + https,
-		"apig.example.com":                               "Endpoint is not an absolute URL",
-		"//apig.example.com":                             `Endpoint "//apig.example.com"` + https,
-		"https://":                                       "Endpoint is not an absolute URL",
-		"https://:443":                                   "Endpoint is not an absolute URL",
-		"https:apig.example.com":                         "Endpoint is not an absolute URL",
-		"/v2":                                            "Endpoint is not an absolute URL",
-		"https://apig.example.com:port":                  "Endpoint is not an absolute URL",
-		" https://apig.example.com":                      "Endpoint is not an absolute URL",
-		"https://apig.example.com\n":                     "Endpoint is not an absolute URL",
-		"https://apig.example.com?a=b":                   "Endpoint must not have a query or fragment",
-		"https://apig.example.com?":                      "Endpoint must not have a query or fragment",
-		"https://apig.example.com#":                      "Endpoint must not have a query or fragment",
-		"https://user@apig.example.com":                  "Endpoint must not hold a user or password",
-		Endpoint(""):                                     region,
-		Endpoint("evil.example/"):                        region,
-		Endpoint("user:password@evil"):                   region,
+	for want, endpoints := range map[string][]string{ // the error, in which %s is the endpoint
+		"": {
+			"https://apig.cn-north-4.myhuaweicloud.com", "https://apig.cn-north-4.myhuaweicloud.com:8443", "https://proxy.example.com/apig/",
+			"HTTPS://APIG.EXAMPLE.COM", "http://localhost", "http://localhost:8080", "http://127.0.0.1:8080", "http://127.8.9.10", "http://[::1]:8080",
+			"https://v2", "https://proxy.example.com/v2/apig", "https://proxy.example.com/vpc/v/2",
+		},
+		`Endpoint "%s" must be https (http only to a loopback address)`: {
+			"http://apig.example.com", "http://10.0.0.1", "http://0.0.0.0", "http://[::]", "http://169.254.169.254", "http://localhost.example.com",
+			"http://127.0.0.1.example.com", "http://localhost.", "ftp://localhost", "//apig.example.com",
+		},
+		`Endpoint "http://\u202eapig.example.com" must be https (http only to a loopback address)`: {"http://\u202eapig.example.com"},
+		"Endpoint is not an absolute URL": {
+			"apig.example.com", "https://", "https://:443", "https:apig.example.com", "/v2", "https://apig.example.com:port",
+			" https://apig.example.com", "https://apig.example.com\n",
+		},
+		"Endpoint must not have a query or fragment":                                     {"https://apig.example.com?a=b", "https://apig.example.com?", "https://apig.example.com#"},
+		"Endpoint must not hold a user or password":                                      {"https://user@apig.example.com"},
+		"Endpoint ends in a version: leave out /v2, which each request adds by itself":   {"https://apig.example.com/v2", "https://proxy.example.com/apig/v2/"},
+		"Endpoint ends in a version: leave out /V3.0, which each request adds by itself": {"https://apig.example.com/V3.0//"},
+		"Endpoint is not the address of a region, whose name is letters, digits and hyphens, such as cn-north-4": {
+			Endpoint(""), Endpoint("evil.example/"), Endpoint("user:password@evil"),
+		},
 	} {
-		cfg := testConfig(nil)
-		cfg.Endpoint = endpoint
-		_, err := New(cfg)
-		if want == "" {
-			require.NoError(t, err, endpoint)
-			continue
+		for _, endpoint := range endpoints {
+			cfg := testConfig(nil)
+			cfg.Endpoint = endpoint
+			_, err := New(cfg)
+			if want == "" {
+				require.NoError(t, err, endpoint)
+				continue
+			}
+			require.EqualError(t, err, "apig: invalid argument: "+strings.Replace(want, "%s", endpoint, 1))
 		}
-		require.EqualError(t, err, "apig: invalid argument: "+want, endpoint)
 	}
 }
 
@@ -147,16 +126,11 @@ func TestNewEndpointSecret(t *testing.T) {
 		"https://user:" + password + "@apig.example.com",
 		"http://user:" + password + "@apig.example.com",
 		"https://" + password + "@apig.example.com",
-		"https://user:" + password + "@",
 		"user:" + password + "@apig.example.com",
 		"https://user:" + password + "#@apig.example.com",
-		"https://user:" + password + "?@apig.example.com",
 		"http://user:2/" + password + "@apig.example.com",
-		"https://user:2#" + password + "@apig.example.com",
 		"https://user:" + password + "%zz@apig.example.com",
-		"https://user:" + password + "\n@apig.example.com",
 		"https://apig.example.com?token=" + password,
-		"https://apig.example.com#" + password,
 	} {
 		cfg := testConfig(nil)
 		cfg.Endpoint = endpoint
@@ -175,17 +149,11 @@ func TestEndpoint(t *testing.T) {
 	assert.Equal(t, "https://iam.cn-north-4.myhuaweicloud.com", IAMEndpoint("cn-north-4"))
 	assert.Equal(t, "https://iam.eu-west-101.myhuaweicloud.eu", IAMEndpoint("eu-west-101"))
 	for _, region := range []string{
-		"", "evil.example/", "evil.example#", "evil.example?", "a.b", "a b", "a:443", "a@b", "-a", "a-", "ü", "a\n", "%61", "a\\b", "\u202e", strings.Repeat("a", 64),
+		"", "evil.example/", "evil.example#", "a.b", "a b", "a:443", "a@b", "-a", "a-", "ü", "a\n", "%61", "a\\b", "\u202e", strings.Repeat("a", 64),
 	} {
 		for _, address := range []string{Endpoint(region), IAMEndpoint(region)} {
-			u, err := url.Parse(address)
-			require.NoError(t, err)
-			assert.Empty(t, u.Host, region)
-			resp, err := (&http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
-				return nil, errors.New("a request of " + region)
-			})}).Get(address + "/v2")
+			_, err := http.Get(address + "/v2")
 			require.ErrorContains(t, err, "unsupported protocol scheme", region)
-			assert.Nil(t, resp)
 		}
 	}
 }
@@ -206,18 +174,18 @@ func TestManyMistakes(t *testing.T) {
 	c, _ := newTest(t)
 	ids := make([]string, 10_000)
 	for i := range ids {
-		ids[i] = fmt.Sprintf("%d/%s", i, strings.Repeat("x", 1000))
+		ids[i] = fmt.Sprintf("%d/%s", i, strings.Repeat("x", 200))
 	}
-	_, err := c.PublishBatch(t.Context(), BatchRequest{APIIDs: ids, EnvID: ".."})
+	_, err := c.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: ".."})
 	require.ErrorIs(t, err, ErrInvalidArgument)
 	text := err.Error()
 	assert.Less(t, len(text), 2000)
 	assert.Contains(t, text, `EnvID ".." is not an ID; APIIDs[0] "0/xxx`)
 	assert.Contains(t, text, `APIIDs[9] "9/xxx`)
 	assert.NotContains(t, text, "APIIDs[10]")
-	assert.True(t, strings.HasSuffix(text, "; and so on, 10000 mistakes"), text)
+	assert.True(t, strings.HasSuffix(text, "; and more: 10000 mistakes in total"), text)
 
-	_, err = c.PublishBatch(t.Context(), BatchRequest{APIIDs: []string{"a/", "b", "B"}, EnvID: "e"})
+	_, err = c.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: []string{"a/", "b", "B"}, EnvID: "e"})
 	assert.EqualError(t, err, `apig: invalid argument: APIIDs[0] "a/" is not an ID; APIIDs[1] and APIIDs[2] are the same`)
 }
 
@@ -226,10 +194,10 @@ func TestManyMistakes(t *testing.T) {
 func TestInvisibleCharactersInErrors(t *testing.T) {
 	c, mt := newTest(t)
 	mt.RegisterResponder(http.MethodPost, actionURL, respondJSON(404, noAPIBody))
-	_, err := c.Publish(t.Context(), ActionRequest{APIID: "a\u202eb\u2066c\u200b", EnvID: EnvRelease})
+	_, err := c.Publish(t.Context(), PublishRequest{APIID: "a\u202eb\u2066c\u200b", EnvID: EnvRelease})
 	require.ErrorIs(t, err, ErrNotFound)
 	assert.Contains(t, err.Error(), `apig: Publish API a\u202eb\u2066c\u200b: 404 Not Found`)
-	_, err = c.Publish(t.Context(), ActionRequest{APIID: "a\u202e/", EnvID: "\xff\u2066"})
+	_, err = c.Publish(t.Context(), PublishRequest{APIID: "a\u202e/", EnvID: "\xff\u2066"})
 	require.EqualError(t, err, `apig: invalid argument: APIID "a\u202e/" is not an ID; EnvID "\xff\u2066" is not an ID`)
 	_, err = c.Instance("a\u202e/")
 	require.EqualError(t, err, `apig: invalid argument: InstanceID "a\u202e/" is not an ID`)
@@ -242,38 +210,15 @@ func TestHTTPClientIsCopied(t *testing.T) {
 	u, err := url.Parse(testEndpoint)
 	require.NoError(t, err)
 	jar.SetCookies(u, []*http.Cookie{{Name: "of", Value: "the-caller"}})
-	mt := httpmock.NewMockTransport()
+	hc := &http.Client{Timeout: time.Hour, Jar: jar}
+	c, mt := newTest(t, func(cfg *Config) { hc.Transport, cfg.HTTPClient = cfg.HTTPClient.Transport, hc })
 	mt.RegisterResponder(http.MethodPost, actionURL, func(r *http.Request) (*http.Response, error) {
 		assert.NotContains(t, r.Header, "Cookie")
 		return respondJSON(201, publishedBody, "Set-Cookie", "session=1")(r)
 	})
-	hc := &http.Client{Transport: mt, CheckRedirect: func(*http.Request, []*http.Request) error { return nil }, Jar: jar, Timeout: time.Hour}
-	before := *hc
-	cfg := testConfig(nil)
-	cfg.HTTPClient = hc
-	c, err := New(cfg)
-	require.NoError(t, err)
-	_, err = c.Publish(t.Context(), testRequest)
-	require.NoError(t, err)
-	assert.Equal(t, before.Transport, hc.Transport)
-	assert.Equal(t, before.Timeout, hc.Timeout)
-	assert.Equal(t, before.Jar, hc.Jar)
-	assert.Equal(t, reflect.ValueOf(before.CheckRedirect).Pointer(), reflect.ValueOf(hc.CheckRedirect).Pointer())
+	require.NoError(t, second(c.Publish(t.Context(), testRequest)))
+	assert.Equal(t, &http.Client{Timeout: time.Hour, Jar: jar, Transport: mt}, hc)
 	assert.Len(t, jar.Cookies(u), 1, "and leaves the caller's jar alone")
-}
-
-// The time of the caller's client counts too: it ends an attempt of which nobody
-// knows what became.
-func TestHTTPClientTimeoutIsKept(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, attempts(1), func(cfg *Config) { cfg.HTTPClient.Timeout = 50 * time.Millisecond })
-		s.Inject(apigtest.Hang().On(apigtest.OpAction))
-		var err error
-		elapsed := took(func() { _, err = s.Publish(t.Context(), s.request("")) })
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.Equal(t, NotApplied, OutcomeOf(err), "the history shows that nothing was published")
-		assert.Equal(t, 50*time.Millisecond+2*time.Second, elapsed, "twice SettleWait, as after every timeout")
-	})
 }
 
 // A nil Transport is http.DefaultTransport at the time of the request, as
@@ -286,10 +231,7 @@ func TestDefaultTransport(t *testing.T) {
 	mt := httpmock.NewMockTransport()
 	http.DefaultTransport = mt
 	mt.RegisterResponder(http.MethodPost, actionURL, respondJSON(201, publishedBody))
-	record, err := c.Publish(t.Context(), testRequest)
-	require.NoError(t, err)
-	assert.Equal(t, testAPI, record.APIID)
-	assert.Equal(t, 1, mt.GetTotalCallCount())
+	require.NoError(t, second(c.Publish(t.Context(), testRequest)))
 }
 
 // The transport of our own drops what a load balancer would close under a request,
@@ -309,110 +251,25 @@ func TestOwnTransport(t *testing.T) {
 	assert.LessOrEqual(t, transport.HTTP2.SendPingTimeout+transport.HTTP2.PingTimeout, defaultAttemptTimeout/2)
 }
 
-// One attempt ends in time, wherever the server stops, be that before the header,
-// in a body, or in one that does not end; and after a minute by default.
-func TestAttemptTimeout(t *testing.T) {
-	for name, fault := range map[string]apigtest.Fault{
-		"before the header":      apigtest.Hang(),
-		"after it was applied":   {Apply: apigtest.ApplyFirst, End: apigtest.EndHang},
-		"before it is processed": apigtest.Slow(time.Hour),
-	} {
-		for timeout, want := range map[time.Duration]time.Duration{0: time.Minute, 7 * time.Second: 7 * time.Second} {
-			synctest.Test(t, func(t *testing.T) {
-				s := newSite(t, attempts(1), func(cfg *Config) { cfg.AttemptTimeout = timeout })
-				s.Inject(fault.On(apigtest.OpAction), apigtest.Answer(403, noPermissionBody).On(apigtest.OpHistory).Always())
-				var err error
-				elapsed := took(func() { _, err = s.Publish(t.Context(), s.request("")) })
-				require.ErrorIs(t, err, ErrOutcomeUnknown, name)
-				require.ErrorIs(t, err, context.DeadlineExceeded, name)
-				assert.Equal(t, want+2*time.Second, elapsed, name)
-			})
-		}
-	}
-	for name, tt := range map[string]struct {
-		status   int
-		body     string // before it hangs
-		sentinel error
-		text     string
-	}{
-		"in a record":         {201, publishedBody[:50], ErrBadResponse, "status 201, "},
-		"in an error":         {400, parameterBody[:50], ErrBadRequest, "400 Bad Request"},
-		"in a server's error": {502, "<html>", ErrServer, "502 Bad Gateway"},
-		"in what is no HTTP":  {101, "", ErrServer, "101 Switching Protocols"},
-		"in a body of no end": {200, strings.Repeat("x", maxBody), ErrBadResponse, "status 200, "},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			c, mt := newTest(t, attempts(1), func(cfg *Config) { cfg.AttemptTimeout = 7 * time.Second })
-			mt.RegisterResponder(http.MethodGet, historyURL, respondJSON(403, noPermissionBody))
-			mt.RegisterResponder(http.MethodPost, actionURL, func(r *http.Request) (*http.Response, error) {
-				return &http.Response{StatusCode: tt.status, Header: http.Header{}, ContentLength: -1, Body: struct {
-					io.Reader
-					io.Closer
-				}{io.MultiReader(strings.NewReader(tt.body), hanging{r.Context()}), io.NopCloser(nil)}}, nil
-			})
-			_, err := c.Publish(t.Context(), testRequest)
-			require.ErrorIs(t, err, tt.sentinel, name)
-			assert.ErrorContains(t, err, tt.text, name)
-		})
-	}
-}
-
-// hanging reads nothing until its context ends.
-type hanging struct{ context.Context }
-
-func (h hanging) Read([]byte) (int, error) {
-	<-h.Done()
-	return 0, h.Err()
-}
-
 func TestInstance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
 		second := s.AddInstance(s.ProjectID(), "second")
 		other, err := s.Client.Instance(second.InstanceID())
 		require.NoError(t, err)
-		there := ActionRequest{APIID: second.AddAPI("there"), EnvID: EnvRelease}
+		there := PublishRequest{APIID: second.AddAPI("there"), EnvID: EnvRelease}
 		_, err = other.Publish(t.Context(), there)
 		require.NoError(t, err)
-		_, err = s.Publish(t.Context(), s.request(""))
-		require.NoError(t, err, "the first client stays where it was")
 		_, err = s.Publish(t.Context(), there)
-		require.ErrorIs(t, err, ErrNotFound)
-
-		journal := s.Journal()
-		require.Len(t, journal, 2)
-		assert.Equal(t, "second", journal[0].InstanceID)
-		assert.Equal(t, s.InstanceID(), journal[1].InstanceID)
+		require.ErrorIs(t, err, ErrNotFound, "the first client stays where it was")
+		require.Len(t, s.Journal(), 1)
+		assert.Equal(t, "second", s.Journal()[0].InstanceID)
 		assert.Equal(t, 1, s.Accepted(), "connections are shared")
 		for _, id := range []string{"", "..", "a/b"} {
 			bad, err := s.Client.Instance(id)
 			assert.Nil(t, bad)
 			assert.ErrorIs(t, err, ErrInvalidArgument)
-			assert.ErrorContains(t, err, "InstanceID")
 		}
-	})
-}
-
-// Two clients for one instance take turns for an API, as one does.
-func TestInstancesShareTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t)
-		same, err := s.Client.Instance(strings.ToUpper(s.InstanceID()))
-		require.NoError(t, err)
-		s.Inject(apigtest.Slow(time.Second).Times(1))
-		first := make(chan error)
-		go func() {
-			_, err := s.Publish(t.Context(), s.request(""))
-			first <- err
-		}()
-		synctest.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		defer cancel()
-		_, err = same.Publish(ctx, s.request(""))
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.Equal(t, NotApplied, OutcomeOf(err))
-		assert.Equal(t, 1, s.requests(apigtest.OpAction))
-		require.NoError(t, <-first)
 	})
 }
 
@@ -427,22 +284,19 @@ func TestIDsAreEscaped(t *testing.T) {
 			return respond(map[string]int{http.MethodGet: 403, http.MethodPost: 500}[r.Method], "")(r)
 		})
 	})
-	_, err := c.Publish(t.Context(), ActionRequest{APIID: "{api}:&=+$@发", EnvID: "a&b=c;d+e"})
+	_, err := c.Publish(t.Context(), PublishRequest{APIID: "{api}:&=+$@发", EnvID: "a&b=c;d+e"})
 	require.ErrorIs(t, err, ErrOutcomeUnknown)
 	const base = "/prefix/v2/p%3Bq%2C%22%C3%BC/apigw/instances/%7Binstance%7D/apis/"
 	assert.Equal(t, "POST "+base+"action", uris[0])
-	history, query, _ := strings.Cut(uris[1], "?")
+	history, _, _ := strings.Cut(uris[1], "?")
 	assert.Equal(t, "GET "+base+"publish/%7Bapi%7D:&=+$@%E5%8F%91", history)
-	values, err := url.ParseQuery(query)
-	require.NoError(t, err)
-	assert.Equal(t, "a&b=c;d+e", values.Get("env_id"))
 }
 
 func TestCloseIdleConnections(t *testing.T) {
-	g := apigtest.NewGateway()
+	g := gateway.NewGateway()
 	t.Cleanup(g.Close)
 	c := clientOf(t, g, func(cfg *Config) { cfg.HTTPClient = nil })
-	request := ActionRequest{APIID: g.AddAPI("orders"), EnvID: EnvRelease}
+	request := PublishRequest{APIID: g.AddAPI("orders"), EnvID: EnvRelease}
 	_, err := c.Publish(t.Context(), request)
 	require.NoError(t, err)
 	require.Equal(t, 1, g.Connections(), "kept for the next call")

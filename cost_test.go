@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"runtime"
 	"strings"
@@ -35,24 +36,35 @@ func TestAnswerCost(t *testing.T) {
 	rows := func(key, field string) map[string]body {
 		head := `{"total":1,"` + key + `":[`
 		return map[string]body{
-			"rows of nothing":         long(head+"{}", ",{}", "]}"),
+			"rows of nothing":        long(head+"{}", ",{}", "]}"),
+			"a row of numbers":       long(head+`{"a":0`, `,"a":0`, "}]}"),
+			"a row of objects":       long(head+`{"a":{}`, `,"a":{}`, "}]}"),
+			"a row of one field":     long(head+`{"`+field+`":""`, `,"`+field+`":""`, "}]}"),
+			"a row of bars":          long(head+`{"`+field+`":"|"`, `,"`+field+`":"|||||||||||||||||"`, "}]}"),
+			"rows of bars":           long(head+"null", `,{"`+field+`":"`+strings.Repeat("|", 199)+`"}`, "]}"),
+			"rows of bars, large":    long(head+"null", `,{"`+strings.Repeat(field+`":"`+strings.Repeat("|", 199)+`","`, 80)+`":0}`, "]}"),
+			"a row of lists":         long(head+`{"`+field+`":"\n"`, `,"`+field+`":"\n"`, "}]}"),
+			"a row of times":         long(head+`{"publish_time":""`, `,"publish_time":"2020-08-03 01:36:00Z"`, "}]}"),
+			"a row of no times":      long(head+`{"publish_time":""`, `,"publish_time":""`, "}]}"),
+			"a row of escaped names": long(head+`{"\u0061":0`, `,"\u0061":0`, "}]}"),
+			"a text":                 long(head+`{"`+field+`":"`, "x", `"}]}`),
+			"a text of escapes":      long(head+`{"`+field+`":"`, `\u0061`, `"}]}`),
+			"a text of bars":         long(head+`{"`+field+`":"`, "|", `"}]}`),
+			"a number":               long(head+`{"`+field+`":1`, "0", "}]}"),
+		}
+	}
+	shapes := func(key string) map[string]body { // whatever the rows are
+		head := `{"total":1,"` + key + `":[`
+		return map[string]body{
 			"rows of null":            long(head+"null", ",null", "]}"),
-			"a row of numbers":        long(head+`{"a":0`, `,"a":0`, "}]}"),
-			"a row of objects":        long(head+`{"a":{}`, `,"a":{}`, "}]}"),
-			"a row of one field":      long(head+`{"`+field+`":""`, `,"`+field+`":""`, "}]}"),
-			"a row of bars":           long(head+`{"`+field+`":"|"`, `,"`+field+`":"|||||||||||||||||"`, "}]}"),
-			"rows of bars":            long(head+"null", `,{"`+field+`":"`+strings.Repeat("|", 199)+`"}`, "]}"),
-			"rows of bars, large":     long(head+"null", `,{"`+strings.Repeat(field+`":"`+strings.Repeat("|", 199)+`","`, 80)+`":0}`, "]}"),
-			"a text":                  long(head+`{"`+field+`":"`, "x", `"}]}`),
-			"a text of escapes":       long(head+`{"`+field+`":"`, `\u0061`, `"}]}`),
-			"a text of bars":          long(head+`{"`+field+`":"`, "|", `"}]}`),
-			"a number":                long(head+`{"`+field+`":1`, "0", "}]}"),
 			"a field of nobody":       long(head+`],"x":[0`, ",0", "]}"),
 			"fields of nobody":        long(head+`]`, `,"x":0`, "}"),
 			"the rows over and over":  long(head+`]`, `,"`+key+`":[]`, "}"),
 			"the total over and over": long(`{"total":1`, `,"total":1`, "}"),
 			"blank":                   long(head, " ", "]}"),
 			"brackets":                long(head, "[", "]}"),
+			"brackets in pairs":       long(head+"[]", ",[]", "]}"),
+			"ten thousand brackets":   long(head+"[]", ","+strings.Repeat("[", 9990)+strings.Repeat("]", 9990), "]}"),
 			"HTML":                    long("<html>", "<b>", ""),
 		}
 	}
@@ -73,7 +85,7 @@ func TestAnswerCost(t *testing.T) {
 		ids[i] = fmt.Sprint("id", i)
 	}
 	batch := func(ctx context.Context, c *Client) error {
-		_, err := c.PublishBatch(ctx, BatchRequest{APIIDs: ids, EnvID: EnvRelease})
+		_, err := c.PublishBatch(ctx, PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
 		return err
 	}
 	one := func(ctx context.Context, c *Client) error {
@@ -84,14 +96,20 @@ func TestAnswerCost(t *testing.T) {
 		_, err := c.RuntimeDefinition(ctx, testAPI, EnvRelease)
 		return err
 	}
+	apis, records := rows("apis", "run_env_id"), rows("success", "remark")
+	maps.Copy(apis, shapes("apis"))
+	maps.Copy(records, shapes("success"))
+	apis["publications"] = func() string { // a hundred thousand, and then an API without an ID
+		row := `{"id":"a","run_env_id":"` + strings.Repeat("|"+EnvRelease, 199) + `","publish_id":"` + strings.Repeat("|"+testAPI, 199) + `"},`
+		return `{"total":500,"apis":[` + strings.Repeat(row, 499) + `{}]}`
+	}
 	for name, tt := range map[string]struct {
 		call   func(context.Context, *Client) error
 		bodies map[string]body
 	}{
-		"APIs":              {list("APIs"), rows("apis", "run_env_id")},
-		"Environments":      {list("Environments"), rows("envs", "name")},
+		"APIs":              {list("APIs"), apis},
 		"Versions":          {list("Versions"), rows("api_versions", "remark")},
-		"PublishBatch":      {batch, rows("success", "remark")},
+		"PublishBatch":      {batch, records},
 		"PublishBatch, not": {batch, rows("failure", "error_msg")},
 		"Publish":           {one, objects},
 		"RuntimeDefinition": {definition, objects},

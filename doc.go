@@ -1,28 +1,76 @@
-// Package apig publishes APIs on Huawei Cloud API Gateway (APIG, dedicated
-// gateway, API v2) and takes them offline, and its caller always knows what
-// happened. [ConfigFromEnv] and [New] make a client, [Client.Publish] publishes,
-// and the first example below is a whole program.
+// Package apig publishes APIs on Huawei Cloud API Gateway (APIG, dedicated gateways,
+// API v2) and takes them offline. When an answer is lost, it looks for the change in
+// the gateway's history, instead of guessing or publishing twice.
 //
-// A change returns a record if it was applied. An error that matches
-// [ErrOutcomeUnknown] means that it may have been applied and that the client
-// could not find out; any other error, that nothing has changed, which of a batch
-// goes for the APIs in its [BatchError]. [OutcomeOf] tells the three apart, and
-// [Client.Settle] looks again, also in another process.
+// A whole program:
 //
-// Publishing twice makes two versions, so an attempt whose answer was lost is not
-// simply repeated: the client looks for it in the gateway's history. Calls for one
-// API take turns, within a Client and those that [Client.Instance] makes of it.
+//	func main() {
+//		cfg, err := apig.ConfigFromEnv()
+//		if err != nil {
+//			log.Fatal(err)
+//		}
+//		client, err := apig.New(cfg)
+//		if err != nil {
+//			log.Fatal(err)
+//		}
+//		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+//		rec, err := client.Publish(ctx, apig.PublishRequest{
+//			APIID: "cf83b14f56c5082697202e68d0cfef14", EnvID: apig.EnvRelease, Remark: "1.4.2",
+//		})
+//		cancel()
+//		var lost *apig.UnknownError
+//		if errors.As(err, &lost) { // look again, with a deadline of its own
+//			ctx, cancel = context.WithTimeout(context.Background(), time.Minute)
+//			rec, err = client.Settle(ctx, lost)
+//			cancel()
+//		}
+//		if err != nil { // "not applied", or "unknown" if even Settle could not find out
+//			log.Fatalf("%v: %v", apig.OutcomeOf(err), err)
+//		}
+//		log.Println("published as version", rec.VersionID)
+//	}
 //
-//   - Times: a call ends with its context, or after 7½ minutes at most by default;
-//     [RetryPolicy] has the formula, and [Config] takes a [Limiter] and a Logger.
-//   - Credentials: [StaticToken]; [TokenAuth] with [IAM] or [Agency]; [StaticKeys];
-//     [KeyAuth] with [ECSKeys]. They are never logged or put into an error, and go
-//     to their endpoint alone.
-//   - Errors: [APIGError] is an answer, with its code and request ID; [CallError] is
-//     none; [BatchError] has one for each API. For errors.Is: [ErrNotFound] and others.
-//   - Tests: [github.com/apig-go/apig/apigtest] is a gateway that loses answers.
-//   - Limits: settling reads the history, which takes the right apig:apis:get. It
-//     misses what is applied later than [RetryPolicy.SettleWait], and without
-//     [RetryPolicy.TagRemark] can take another process's version of the same remark
-//     for the lost one. The README has all the limits.
+// # Outcomes
+//
+// A publication makes a version of the API in an environment. Every method that
+// changes something returns
+//
+//   - a record if the change was applied
+//   - an error that matches [ErrOutcomeUnknown] if it may have been, or may yet be,
+//     applied; see [Client.Settle]
+//   - any other error if it was not applied
+//
+// [OutcomeOf] tells them apart. The APIs in a [*BatchError] were not changed, or their
+// outcome is unknown. All other APIs of the batch were changed.
+//
+// The client appends a tag to the remark of each publication; see [PublishRequest]. By
+// the tag it finds its own version. After a lost answer it waits until the request can
+// no longer arrive ([RetryPolicy].SettleWait). Then it looks for the tag in the history,
+// or for other changes at the version in effect. A request that may have been applied is
+// not sent again before that.
+//
+// # Limits
+//
+//   - A change that is applied, or shows in the history, later than SettleWait after its
+//     failure (twice that after a timeout or the end of the context) can make a second
+//     version or undo a later change.
+//   - Looking requires the permission apig:apis:get. Without it a lost change stays
+//     unknown.
+//   - Without tags (Config.DisableTags) a lost publication is often unknown.
+//   - The package was tested against a fake that follows the published documentation, and
+//     with real nginx, HAProxy and Keystone, but not against the service itself.
+//
+// The README has all limits.
+//
+// # More
+//
+//   - Credentials: [StaticToken], [StaticKeys], [TokenAuth] with [IAM] or [Agency], and
+//     [KeyAuth] with [ECSKeys] or [Keys].
+//   - Time: a call returns when its context ends. Without a deadline a change of one API
+//     takes about twenty minutes at most by default. Waits for a [Limiter] come on top.
+//     [RetryPolicy] has the formula.
+//   - Errors: an [*APIGError] is a refusal by the service. It matches a sentinel such as
+//     [ErrNotFound]. A [*CallError] is any other failure of a call. It wraps the reason.
+//   - Tests: package [github.com/apig-go/apig/apigtest] is a gateway that loses answers on
+//     request.
 package apig

@@ -12,26 +12,27 @@ import (
 	"github.com/apig-go/apig/internal/errorbody"
 )
 
-// metadataService is where every server of the Elastic Cloud Server (ECS) finds
-// out about itself.
+// metadataService is the address of the metadata service on every server of Elastic Cloud
+// Server (ECS).
 const metadataService = "http://169.254.169.254"
 
-// ECSKeys gets the temporary keys of the agency that an ECS server was given,
-// from the metadata service of that server. *ECSKeys is a [KeySource]; give it to
-// [KeyAuth]. Its zero value is ready to use.
+// ECSKeys gets the temporary keys of an ECS server's agency from the metadata service of
+// that server. *ECSKeys is a [KeySource]; give it to [KeyAuth]. Its zero value is ready to
+// use.
 //
-// An attempt has 3 s. The token of the metadata service is asked for once, and the
-// keys again as by any call that only reads. Of a failure Op is ECS metadata.
+// Each attempt times out after 3 s. Each call of Keys requests a metadata token, without
+// retries, and then the keys, with the usual retries for reads. In errors Op is ECS
+// metadata.
 type ECSKeys struct {
-	// Endpoint stands in for the metadata service in tests. Empty means
-	// http://169.254.169.254. Nothing secret is sent there.
+	// Endpoint replaces the metadata service in tests. Empty means
+	// http://169.254.169.254. It gets no secret but the metadata token that it issued.
 	Endpoint string
 
 	// HTTPClient, if not nil, sends the requests. The default uses no proxy.
 	HTTPClient *http.Client
 }
 
-// Keys gets the keys that the metadata service gives at present.
+// Keys gets the present keys from the metadata service.
 func (e *ECSKeys) Keys(ctx context.Context) (Keys, error) {
 	if err := e.check(); err != nil {
 		return Keys{}, err
@@ -61,24 +62,22 @@ func (e *ECSKeys) check() error {
 	if u != nil && u.Scheme != "http" && u.Scheme != "https" {
 		bad.addf("ECSKeys.Endpoint \"%s\" must be http or https", errorbody.Line(e.Endpoint, maxMessage))
 	}
-	if e.HTTPClient != nil {
-		bad.notNil("ECSKeys.HTTPClient.Transport", e.HTTPClient.Transport)
-	}
+	bad.httpClient("ECSKeys.HTTPClient", e.HTTPClient)
 	return bad.err()
 }
 
-// metadataToken returns the header with the token that version 2 of the
-// metadata service wants, and nil where there is only version 1, which the
-// official SDK recognises by the same three statuses.
+// metadataToken returns a header with the token for version 2 of the metadata service, or
+// nil if there is only version 1, which the official SDK recognises by the same three
+// statuses.
 func metadataToken(ctx context.Context, metadata service) (http.Header, error) {
-	metadata.retry.MaxAttempts = 1 // 503 is an answer here, and elsewhere than on an ECS nobody gives any
+	metadata.retry = RetryPolicy{MaxAttempts: 1}.withDefaults() // 503 means version 1 here, and only an ECS server has this service
 	header, err := read(ctx, &metadata, operation{
 		name: "ECS metadata",
 		request: request{
 			method: http.MethodPut,
 			path:   "/meta-data/latest/api/token",
 			header: http.Header{"X-Metadata-Token-Ttl-Seconds": {"21600"}},
-			body:   []byte{}, // of none at all resty would make a chunked one
+			body:   []byte{}, // without it resty sends a chunked body
 		},
 	}, func(a *answer) (http.Header, error) {
 		if a.broken != nil {
@@ -100,16 +99,16 @@ func metadataToken(ctx context.Context, metadata service) (http.Header, error) {
 func decodeECSKeys(a *answer) (Keys, error) {
 	var body struct {
 		Credential struct {
-			Access        string      `json:"access"`
-			Secret        string      `json:"secret"`
-			SecurityToken string      `json:"securitytoken"`
-			ExpiresAt     gatewayTime `json:"expires_at"`
+			Access        string  `json:"access"`
+			Secret        string  `json:"secret"`
+			SecurityToken string  `json:"securitytoken"`
+			ExpiresAt     rawText `json:"expires_at"`
 		} `json:"credential"`
 	}
 	if err := json.Unmarshal(a.body, &body); err != nil {
 		return Keys{}, errors.New("the body is not JSON")
 	}
 	k := body.Credential
-	keys := Keys{k.Access, Secret(k.Secret), Secret(k.SecurityToken), k.ExpiresAt.Time}
+	keys := Keys{k.Access, Secret(k.Secret), Secret(k.SecurityToken), parseTime(k.ExpiresAt.text())}
 	return keys, keys.check()
 }

@@ -1,8 +1,8 @@
 package apig
 
 import (
-	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -13,31 +13,71 @@ import (
 	"github.com/apig-go/apig/internal/errorbody"
 )
 
-// ConfigFromEnv makes a Config from the environment, as the Terraform provider
-// and the official SDKs of Huawei Cloud find it there. It reads nothing else,
-// and nothing reads the environment unless this is called. Change what it
-// returns as you like before you give it to New.
+// ConfigFromEnv makes a Config from the environment. It reads the names that the Terraform
+// provider of Huawei Cloud and the official SDKs read. Of several names for one value the
+// first that is not empty counts.
 //
-// The gateway:
+//	value           the provider and this       the SDKs and this                this only
+//	endpoint                                                                     APIG_ENDPOINT
+//	instance                                                                     APIG_INSTANCE_ID
+//	region          HW_REGION_NAME
+//	                OS_REGION_NAME
+//	cloud           HW_CLOUD
+//	project ID      HW_PROJECT_ID               HUAWEICLOUD_SDK_PROJECT_ID
+//	                OS_PROJECT_ID               project_id of the file
+//	                OS_TENANT_ID
+//	token           HW_AUTH_TOKEN
+//	                OS_AUTH_TOKEN
+//	access key      HW_ACCESS_KEY               HUAWEICLOUD_SDK_AK
+//	                OS_ACCESS_KEY               ak of the file
+//	secret key      HW_SECRET_KEY               HUAWEICLOUD_SDK_SK
+//	                OS_SECRET_KEY               sk of the file
+//	security token  HW_SECURITY_TOKEN           HUAWEICLOUD_SDK_SECURITY_TOKEN
+//	                                            security_token of the file
+//	user's ID       HW_USER_ID
+//	                OS_USER_ID
+//	user's name     HW_USER_NAME
+//	                OS_USERNAME
+//	password        HW_USER_PASSWORD                                             HW_PASSWORD
+//	                OS_PASSWORD
+//	account's ID    HW_DOMAIN_ID
+//	                OS_DOMAIN_ID
+//	                OS_USER_DOMAIN_ID
+//	                OS_PROJECT_DOMAIN_ID
+//	account's name  HW_DOMAIN_NAME
+//	                OS_DOMAIN_NAME
+//	                OS_USER_DOMAIN_NAME
+//	                OS_PROJECT_DOMAIN_NAME
+//	IAM's address   HW_AUTH_URL
+//	                OS_AUTH_URL
+//	path of a file                              HUAWEICLOUD_SDK_CREDENTIALS_FILE
 //
-//   - APIG_ENDPOINT, or else HW_REGION_NAME with HW_CLOUD (by default
-//     myhuaweicloud.com, or myhuaweicloud.eu for its region)
-//   - HW_PROJECT_ID, or else HUAWEICLOUD_SDK_PROJECT_ID, or else project_id of
-//     the credentials file
-//   - APIG_INSTANCE_ID
+// Region and cloud make the endpoint and IAM's address where these are not set. The cloud is
+// myhuaweicloud.com by default, and myhuaweicloud.eu for the region eu-west-101. IAM's address
+// may end in /v3.
 //
-// The credentials, the first of these that is set at all:
+// ConfigFromEnv takes the first kind of credentials that is set, in this order: a token;
+// the provider's keys; a user and a password; the SDKs' keys; the file's keys. A kind
+// counts as set if any part of it is. Half of a pair is an error.
 //
-//  1. HW_AUTH_TOKEN
-//  2. HW_ACCESS_KEY and HW_SECRET_KEY, with HW_SECURITY_TOKEN if they are
-//     temporary
-//  3. HW_PASSWORD with HW_USER_ID, or with HW_USER_NAME and HW_DOMAIN_NAME or
-//     HW_DOMAIN_ID; IAM is HW_AUTH_URL, or else the one of the region
-//  4. HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK, with
-//     HUAWEICLOUD_SDK_SECURITY_TOKEN if they are temporary
-//  5. ak and sk, with security_token if they are temporary, in the section
-//     basic of HUAWEICLOUD_SDK_CREDENTIALS_FILE or else of
-//     ~/.huaweicloud/credentials, in UTF-8 and at most 1 MiB long
+// The file is ~/.huaweicloud/credentials unless its path is set, in the SDKs' INI format, in
+// UTF-8 and of at most 1 MiB. Its section basic counts: key = value or key: value, perhaps in
+// quotes, and comments on lines of their own. A line that the SDKs would read differently is
+// an error with its number: a value with # or ; or %( or in backquotes, a line that continues
+// on the next one, and a line that is neither a section nor a key nor a comment.
+//
+// Not read: the provider's shared configuration file, agencies (HW_ASSUME_ROLE_AGENCY_NAME,
+// OS_AGENCY_NAME) and certificates, and the SDKs' identity providers. Nothing is looked up
+// over the network. If you know a project only by its name (HW_PROJECT_NAME), set
+// HW_PROJECT_ID: the console shows it under My Credentials. For the keys of an ECS server's
+// agency do not call ConfigFromEnv, but write
+//
+//	cfg := apig.Config{
+//		Endpoint:   apig.Endpoint(os.Getenv("HW_REGION_NAME")),
+//		ProjectID:  os.Getenv("HW_PROJECT_ID"),
+//		InstanceID: os.Getenv("APIG_INSTANCE_ID"),
+//		Auth:       apig.KeyAuth(&apig.ECSKeys{}),
+//	}
 //
 // Its error matches [ErrInvalidArgument] and names everything that is missing.
 func ConfigFromEnv() (Config, error) {
@@ -51,20 +91,30 @@ type environment struct {
 	home     func() (string, error)
 }
 
+// get is the value of the first variable that is set.
+func (e environment) get(names ...string) string {
+	for _, name := range names {
+		if value := e.getenv(name); value != "" {
+			return value
+		}
+	}
+	return ""
+}
+
 func (e environment) config() (Config, error) {
 	var bad problems
 	file := sync.OnceValue(func() map[string]string { return e.credentialsFile(&bad) })
-	region := e.getenv("HW_REGION_NAME")
+	region := e.get("HW_REGION_NAME", "OS_REGION_NAME")
 	if region != "" && !isLabel(region) {
 		bad.addf("HW_REGION_NAME is not the name of a region, such as cn-north-4")
 	}
-	if cloud := e.getenv("HW_CLOUD"); cloud != "" && !isDomain(cloud) {
+	if cloud := e.get("HW_CLOUD"); cloud != "" && !isDomain(cloud) {
 		bad.addf("HW_CLOUD is not the name of a domain, such as myhuaweicloud.com")
 	}
 	cfg := Config{
-		Endpoint:   e.getenv("APIG_ENDPOINT"),
-		ProjectID:  cmp.Or(e.getenv("HW_PROJECT_ID"), e.getenv("HUAWEICLOUD_SDK_PROJECT_ID")),
-		InstanceID: e.getenv("APIG_INSTANCE_ID"),
+		Endpoint:   e.get("APIG_ENDPOINT"),
+		ProjectID:  e.get("HW_PROJECT_ID", "OS_PROJECT_ID", "OS_TENANT_ID", "HUAWEICLOUD_SDK_PROJECT_ID"),
+		InstanceID: e.get("APIG_INSTANCE_ID"),
 	}
 	if cfg.Endpoint == "" {
 		if region == "" {
@@ -77,7 +127,7 @@ func (e environment) config() (Config, error) {
 		cfg.ProjectID = file()["project_id"]
 	}
 	if cfg.ProjectID == "" {
-		bad.addf("HW_PROJECT_ID is not set")
+		bad.addf("HW_PROJECT_ID is not set (a project is not looked up by its name: the console shows the ID under My Credentials)")
 	}
 	if cfg.InstanceID == "" {
 		bad.addf("APIG_INSTANCE_ID is not set")
@@ -86,9 +136,9 @@ func (e environment) config() (Config, error) {
 	return cfg, bad.err()
 }
 
-// service is the address of a service of the cloud that HW_CLOUD names, or noRegion.
+// service is the address of a service in the cloud of HW_CLOUD, or noRegion.
 func (e environment) service(name, region string) string {
-	cloud := e.getenv("HW_CLOUD")
+	cloud := e.get("HW_CLOUD")
 	switch {
 	case cloud == "":
 		return serviceEndpoint(name, region)
@@ -108,70 +158,70 @@ func isDomain(s string) bool {
 	return len(s) <= 253
 }
 
-// auth returns the first kind of credentials that is set at all. Half a pair is
-// a mistake and no reason to go on looking.
+// auth returns the first kind of credentials of which anything is set.
 func (e environment) auth(region, projectID string, file func() map[string]string, bad *problems) Authenticator {
-	get := e.getenv
-	need := func(what, value string) {
-		if value == "" {
-			bad.addf("%s is not set", what)
-		}
-	}
 	keys := func(keyName, key, secretName, secret, token string) Authenticator {
-		need(keyName, key)
-		need(secretName, secret)
-		return fixedKeys(&Keys{AccessKey: key, SecretKey: Secret(secret), SecurityToken: Secret(token)}) // which New checks
+		if key == "" {
+			bad.addf("%s is not set", keyName)
+		}
+		if secret == "" {
+			bad.addf("%s is not set", secretName)
+		}
+		return fixedKeys(Keys{AccessKey: key, SecretKey: Secret(secret), SecurityToken: Secret(token)}) // New checks them
 	}
-	switch {
-	case get("HW_AUTH_TOKEN") != "":
-		return StaticToken(get("HW_AUTH_TOKEN"))
-	case get("HW_ACCESS_KEY") != "" || get("HW_SECRET_KEY") != "":
-		return keys("HW_ACCESS_KEY", get("HW_ACCESS_KEY"), "HW_SECRET_KEY", get("HW_SECRET_KEY"), get("HW_SECURITY_TOKEN"))
-	case get("HW_PASSWORD") != "" || get("HW_USER_NAME") != "" || get("HW_USER_ID") != "":
-		return e.iam(region, projectID, bad)
-	case get("HUAWEICLOUD_SDK_AK") != "" || get("HUAWEICLOUD_SDK_SK") != "":
-		return keys("HUAWEICLOUD_SDK_AK", get("HUAWEICLOUD_SDK_AK"), "HUAWEICLOUD_SDK_SK", get("HUAWEICLOUD_SDK_SK"),
-			get("HUAWEICLOUD_SDK_SECURITY_TOKEN"))
-	case file()["ak"] != "" || file()["sk"] != "":
-		return keys("ak in the credentials file", file()["ak"], "sk in the credentials file", file()["sk"], file()["security_token"])
+	if token := e.get("HW_AUTH_TOKEN", "OS_AUTH_TOKEN"); token != "" {
+		return StaticToken(token)
 	}
-	bad.addf("no credentials are set (HW_AUTH_TOKEN, HW_ACCESS_KEY, HW_PASSWORD, HUAWEICLOUD_SDK_AK or a credentials file)")
+	if key, secret := e.get("HW_ACCESS_KEY", "OS_ACCESS_KEY"), e.get("HW_SECRET_KEY", "OS_SECRET_KEY"); key+secret != "" {
+		return keys("HW_ACCESS_KEY", key, "HW_SECRET_KEY", secret, e.get("HW_SECURITY_TOKEN"))
+	}
+	user := &IAM{
+		Endpoint:   strings.TrimSuffix(strings.TrimRight(e.get("HW_AUTH_URL", "OS_AUTH_URL"), "/"), "/v3"),
+		UserID:     e.get("HW_USER_ID", "OS_USER_ID"),
+		Username:   e.get("HW_USER_NAME", "OS_USERNAME"),
+		DomainID:   e.get("HW_DOMAIN_ID", "OS_DOMAIN_ID", "OS_USER_DOMAIN_ID", "OS_PROJECT_DOMAIN_ID"),
+		DomainName: e.get("HW_DOMAIN_NAME", "OS_DOMAIN_NAME", "OS_USER_DOMAIN_NAME", "OS_PROJECT_DOMAIN_NAME"),
+		Password:   Secret(e.get("HW_USER_PASSWORD", "OS_PASSWORD", "HW_PASSWORD")),
+		ProjectID:  projectID,
+	}
+	if user.UserID+user.Username+string(user.Password) != "" {
+		if user.Endpoint == "" && region != "" {
+			user.Endpoint = e.service("iam", region)
+		}
+		checkUser(user, bad)
+		return TokenAuth(user)
+	}
+	if key, secret := e.get("HUAWEICLOUD_SDK_AK"), e.get("HUAWEICLOUD_SDK_SK"); key+secret != "" {
+		return keys("HUAWEICLOUD_SDK_AK", key, "HUAWEICLOUD_SDK_SK", secret, e.get("HUAWEICLOUD_SDK_SECURITY_TOKEN"))
+	}
+	if key, secret := file()["ak"], file()["sk"]; key+secret != "" {
+		return keys("ak in the credentials file", key, "sk in the credentials file", secret, file()["security_token"])
+	}
+	bad.addf("no credentials are set (HW_AUTH_TOKEN, HW_ACCESS_KEY, HW_USER_PASSWORD, HUAWEICLOUD_SDK_AK or a credentials file; " +
+		"the keys of an ECS server's agency are not looked up: set Config.Auth to KeyAuth(&ECSKeys{}))")
 	return nil
 }
 
-func (e environment) iam(region, projectID string, bad *problems) Authenticator {
-	source := &IAM{
-		// HW_AUTH_URL ends in the version of the API, which IAM adds itself.
-		Endpoint:   strings.TrimSuffix(strings.TrimRight(e.getenv("HW_AUTH_URL"), "/"), "/v3"),
-		UserID:     e.getenv("HW_USER_ID"),
-		Username:   e.getenv("HW_USER_NAME"),
-		DomainID:   e.getenv("HW_DOMAIN_ID"),
-		DomainName: e.getenv("HW_DOMAIN_NAME"),
-		Password:   Secret(e.getenv("HW_PASSWORD")),
-		ProjectID:  projectID,
-	}
-	if source.Endpoint == "" && region != "" {
-		source.Endpoint = e.service("iam", region)
-	}
-	if source.Endpoint == "" {
+// checkUser names the variables that a login lacks.
+func checkUser(user *IAM, bad *problems) {
+	if user.Endpoint == "" {
 		bad.addf("HW_AUTH_URL and HW_REGION_NAME are not set")
 	}
-	if source.UserID == "" && source.Username == "" {
+	if user.UserID == "" && user.Username == "" {
 		bad.addf("HW_USER_NAME is not set")
 	}
-	if source.UserID == "" && source.DomainID == "" && source.DomainName == "" {
+	if user.UserID == "" && user.DomainID == "" && user.DomainName == "" {
 		bad.addf("HW_DOMAIN_NAME is not set")
 	}
-	if source.Password == "" {
-		bad.addf("HW_PASSWORD is not set")
+	if user.Password == "" {
+		bad.addf("HW_USER_PASSWORD is not set")
 	}
-	return TokenAuth(source)
 }
 
-// credentialsFile reads the section basic of the official SDK's file. That there
-// is no file is a mistake only if the environment names it.
+// credentialsFile reads the section basic of the SDKs' file. A missing file is an error
+// only if the environment names it.
 func (e environment) credentialsFile(bad *problems) map[string]string {
-	path := e.getenv("HUAWEICLOUD_SDK_CREDENTIALS_FILE")
+	path := e.get("HUAWEICLOUD_SDK_CREDENTIALS_FILE")
 	named := path != ""
 	if !named {
 		home, err := e.home()
@@ -181,23 +231,32 @@ func (e environment) credentialsFile(bad *problems) map[string]string {
 		path = filepath.Join(home, ".huaweicloud", "credentials")
 	}
 	data, err := e.readFile(path)
-	if err != nil {
-		if named || !errors.Is(err, fs.ErrNotExist) {
-			bad.addf("the credentials file cannot be read: %s", errorbody.Line(err.Error(), maxMessage))
-		}
+	if err != nil && !named && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	text, err := decodeText(data)
-	if err != nil {
-		bad.addf("the credentials file cannot be read: %v", err)
+	var keys map[string]string
+	if err == nil {
+		keys, err = basicSection(string(data))
 	}
-	return basicSection(text)
+	if err != nil {
+		bad.addf("the credentials file cannot be read: %s", errorbody.Line(err.Error(), maxMessage))
+	}
+	return keys
 }
 
-// maxFile is the most bytes of a credentials file, which needs a few hundred.
+// maxFile bounds a credentials file, which needs a few hundred bytes.
 const maxFile = 1 << 20
 
+// readFile reads a regular file: opening a pipe could wait for ever.
 func readFile(path string) ([]byte, error) {
+	refuse := func(why string) error { return &fs.PathError{Op: "read", Path: path, Err: errors.New(why)} }
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, refuse("it is not a regular file")
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -205,35 +264,61 @@ func readFile(path string) ([]byte, error) {
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err == nil && len(data) > maxFile {
-		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("it is longer than 1 MiB")}
+		err = refuse("it is longer than 1 MiB")
 	}
 	return data, err
 }
 
-// decodeText takes off the mark that editors of Windows put in front of UTF-8, and
-// knows the two of UTF-16.
-func decodeText(data []byte) (string, error) {
-	text := strings.TrimPrefix(string(data), "\ufeff")
+// basicSection reads the four keys of the section basic that ConfigFromEnv needs. It reads
+// them as gopkg.in/ini.v1 does, the SDKs' reader, and refuses what that would read
+// differently, by the number of the line and without its text.
+func basicSection(text string) (map[string]string, error) {
 	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
-		return "", errors.New("it is in UTF-16 and not in UTF-8")
+		return nil, errors.New("it is in UTF-16 and not in UTF-8")
 	}
-	return text, nil
-}
-
-// basicSection reads the keys of the section basic of an INI file.
-func basicSection(text string) map[string]string {
-	keys := map[string]string{}
-	inside := false
-	for line := range strings.SplitSeq(text, "\n") {
+	keys, section, n := map[string]string{}, "", 0
+	for line := range strings.SplitSeq(strings.TrimPrefix(text, "\ufeff"), "\n") {
+		n++
 		line = strings.TrimSpace(line)
-		if name, ok := strings.CutPrefix(line, "["); ok {
-			inside = strings.TrimSuffix(name, "]") == "basic"
+		if line == "" || line[0] == '#' || line[0] == ';' {
 			continue
 		}
-		key, value, ok := strings.Cut(line, "=")
-		if inside && ok && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, ";") {
-			keys[strings.TrimSpace(key)] = strings.TrimSpace(value)
+		if line[0] == '[' {
+			end := strings.LastIndexByte(line, ']')
+			if end < 2 {
+				return nil, fmt.Errorf("line %d begins a section without a name or a ]", n)
+			}
+			section = line[1:end]
+			continue
 		}
+		delimiter := strings.IndexAny(line, "=:")
+		if delimiter < 1 {
+			return nil, fmt.Errorf("line %d is neither a section, a key with a value nor a comment", n)
+		}
+		key, value := strings.TrimSpace(line[:delimiter]), strings.TrimSpace(line[delimiter+1:])
+		switch {
+		case line[0] == '"' || line[0] == '`':
+			return nil, fmt.Errorf("line %d has a key in quotes, which is not supported", n)
+		case strings.HasPrefix(value, "`") || strings.HasPrefix(value, `"""`):
+			return nil, fmt.Errorf("line %d has a value in backquotes or three quotes, which is not supported", n)
+		case strings.HasSuffix(value, `\`):
+			return nil, fmt.Errorf("line %d ends in a backslash, and continued lines are not supported", n)
+		case section != "basic" || key != "ak" && key != "sk" && key != "security_token" && key != "project_id":
+			continue
+		case strings.ContainsAny(value, "#;"):
+			return nil, fmt.Errorf("line %d has # or ; in its value, where the official SDKs begin a comment", n)
+		case strings.Contains(value, "%("):
+			return nil, fmt.Errorf("line %d has %%( in its value, where the official SDKs insert another value", n)
+		}
+		keys[key] = unquoted(value)
 	}
-	return keys
+	return keys, nil
+}
+
+// unquoted takes off a pair of quotes, unless there are more of them inside.
+func unquoted(s string) string {
+	if len(s) >= 2 && (s[0] == '"' || s[0] == '\'') && strings.IndexByte(s[1:], s[0]) == len(s)-2 {
+		return s[1 : len(s)-1]
+	}
+	return s
 }

@@ -16,15 +16,18 @@ import (
 	"github.com/apig-go/apig/internal/errorbody"
 )
 
-// Sentinels for errors.Is. Every [*APIGError] matches exactly one of them, but
-// for ErrNotPublished, which is ErrNotFound too. Ask for ErrOutcomeUnknown first,
-// as [OutcomeOf] does: such an error also holds the [*APIGError] that led to it.
+// Sentinels for errors.Is. Every [*APIGError] matches exactly one of them, except that
+// ErrNotPublished also matches ErrNotFound. Ask for ErrOutcomeUnknown first, as
+// [OutcomeOf] does: such an error also wraps the [*APIGError] that led to it.
+//
+// Look for a sentinel with errors.Is, not with ==. Comparing an error of this package
+// with == never panics.
 var (
-	// ErrInvalidArgument is a mistake of the caller, found before anything was
-	// sent. The message names the field.
+	// ErrInvalidArgument is invalid input, found before anything was sent. The
+	// message names the field.
 	ErrInvalidArgument = errors.New("apig: invalid argument")
 
-	// ErrBadRequest is a request that the service refused as wrong, or answered
+	// ErrBadRequest is a request that the service refused as invalid, or answered
 	// with a redirect, which is not followed.
 	ErrBadRequest = errors.New("apig: bad request")
 
@@ -35,8 +38,8 @@ var (
 	ErrForbidden = errors.New("apig: forbidden")
 
 	// ErrNotFound means that the API, group, environment, version, gateway or
-	// address does not exist, that nothing has the name, or, together with
-	// ErrNotPublished, that there is no publication.
+	// address does not exist, or that nothing has the name. Together with
+	// ErrNotPublished it means that there is no publication.
 	ErrNotFound = errors.New("apig: not found")
 
 	// ErrNotPublished means that the API is not published in the environment.
@@ -48,22 +51,21 @@ var (
 	// ErrConflict means that the state of the gateway does not allow this now.
 	ErrConflict = errors.New("apig: conflict")
 
-	// ErrThrottled means too many requests. APIGError.RetryAfter says how long
-	// to wait, if the service did.
+	// ErrThrottled means too many requests. APIGError.RetryAfter is how long the
+	// service asked to wait.
 	ErrThrottled = errors.New("apig: throttled")
 
 	// ErrServer is a failure of the service or of something in front of it.
 	ErrServer = errors.New("apig: server error")
 
-	// ErrBadResponse is a success answer that cannot be read. From a call that
-	// changes something it comes together with ErrOutcomeUnknown, unless the
+	// ErrBadResponse is a success answer that cannot be read, or a list that keeps
+	// changing. An error of a change matches ErrOutcomeUnknown as well, unless the
 	// gateway's history shows that nothing was applied.
 	ErrBadResponse = errors.New("apig: unreadable response")
 
-	// ErrOutcomeUnknown means that a change may have been applied and that the
-	// client could not find out. Look at the gateway before repeating it, or
-	// have Client.Settle do so.
-	// Every other error of a change means that it was not applied.
+	// ErrOutcomeUnknown means that a change may have been, or may yet be, applied, and
+	// that the client could not find out. Look at the gateway before you retry, or let
+	// Client.Settle look. Every other error of a change means that it was not applied.
 	ErrOutcomeUnknown = errors.New("apig: outcome unknown")
 )
 
@@ -73,26 +75,27 @@ type notPublished struct{}
 func (notPublished) Error() string { return "apig: not published" }
 func (notPublished) Unwrap() error { return ErrNotFound }
 
-// APIGError is an answer of the service, or of something in front of it, that
-// is not a success.
+// APIGError is an answer of the service, or of a proxy in front of it, that is not a
+// success. Any of its fields may be zero, as in an error made for a test.
 type APIGError struct {
-	// Op is the method that was called, such as Publish, or IAM, IAM agency or ECS
-	// metadata.
+	// Op is the method called, such as "Publish". For requests that fetch credentials
+	// it is "IAM", "IAM agency" or "ECS metadata".
 	Op string
-	// APIID is the API it was about, if it was about one.
+	// APIID is the API of the call, or empty.
 	APIID string
-	// StatusCode is the HTTP status.
+	// StatusCode is the HTTP status of the answer. For an API that failed in a batch it
+	// is usually 200.
 	StatusCode int
 	// Code is the service's error_code, or empty if the answer had none.
 	Code Code
-	// Message is the service's text, on one line, cut to a sane length and
-	// without any credential of the request; or empty.
+	// Message is the service's text on one line, cut to 512 characters and without
+	// the credentials of the request; or empty.
 	Message string
-	// RequestID is what Huawei's support asks for, or empty.
+	// RequestID identifies the request for Huawei's support; or empty.
 	RequestID string
 	// RetryAfter is how long the service asked to wait, or zero.
 	RetryAfter time.Duration
-	// Attempts is how many requests the call had made when it gave up.
+	// Attempts is the number of requests that the call made.
 	Attempts int
 }
 
@@ -131,8 +134,8 @@ func (e *APIGError) reason() string {
 	return s
 }
 
-// showsStatus reports whether the status says anything: a batch reports the
-// failure of an API in an answer of status 200.
+// showsStatus reports whether the status belongs to the failure. A batch reports the
+// failure of an API in an answer with status 200.
 func (e *APIGError) showsStatus() bool {
 	return e.StatusCode >= 300 || e.StatusCode > 0 && e.StatusCode < 200
 }
@@ -144,8 +147,8 @@ func (e *APIGError) Is(target error) bool {
 
 // sentinel lets the code decide, and the status only where the code is unknown.
 func (e *APIGError) sentinel() error {
-	// "The operation has already been performed" says that something is
-	// offline already only where taking it offline was asked for.
+	// "The operation has already been performed" means that the API is offline only
+	// if the operation was to take it offline.
 	if e.Code == CodeAlreadyPerformed && strings.HasPrefix(e.Op, "Offline") {
 		return ErrNotPublished
 	}
@@ -177,22 +180,22 @@ func (e *APIGError) LogValue() slog.Value {
 	return slog.GroupValue(append(attrs, slog.Int("attempts", e.Attempts))...)
 }
 
-// BatchError holds the items that failed. errors.Is and errors.As look into all
-// of them, so errors.Is(err, ErrOutcomeUnknown) asks whether the outcome of any
-// is unknown.
+// BatchError holds the items of a batch that failed. errors.Is and errors.As search
+// all of them: errors.Is(err, ErrOutcomeUnknown) reports whether any outcome is
+// unknown.
 type BatchError struct {
-	// Op is the method that was called, such as PublishBatch.
+	// Op is the method called, such as "PublishBatch".
 	Op string
-	// Items are those that failed, in the order of the batch.
+	// Items are the items that failed, in the order of the batch.
 	Items []BatchItem
 
-	total int // items of the batch
+	total int // items of the batch; 0, in an error made for a test: not known
 }
 
-// Error is one line: how many failed, and how the first did.
+// Error is one line: how many items failed, and the error of the first.
 func (e *BatchError) Error() string {
-	s := fmt.Sprintf("apig: %s: %d of %d APIs failed", e.Op, len(e.Items), e.total)
-	if len(e.Items) > 0 {
+	s := fmt.Sprintf("%s: %d of %d APIs failed", subject(e.Op, ""), len(e.Items), max(e.total, len(e.Items)))
+	if len(e.Items) > 0 && e.Items[0].Err != nil {
 		s += "; the first: " + e.Items[0].Err.Error()
 	}
 	return s
@@ -207,20 +210,28 @@ func (e *BatchError) Unwrap() []error {
 	return errs
 }
 
-// CallError is a call that failed without an answer of the service to show for
-// it: nothing could be sent, the answer could not be read, or its context ended.
-// errors.Is and errors.As find the reason: the end of the context, a net.Error,
-// [ErrBadResponse], or what an Authenticator or a Limiter has returned. A mistake
-// in the arguments of the call is [ErrInvalidArgument] without a CallError.
+// CallError is a failed call that no refusal of the service explains:
+//
+//   - Nothing could be sent, the answer was lost or unreadable, or the context ended.
+//   - The client found the reason in good answers: nothing has the name, the API is not
+//     published, or the history shows that a lost change was not applied.
+//
+// errors.Is and errors.As find the reason: the end of the context, a net.Error, the
+// error of an Authenticator or a Limiter, or a sentinel such as [ErrBadResponse] or
+// [ErrNotPublished]. Invalid arguments of a method are [ErrInvalidArgument] alone.
+//
+// To make one with a reason in a test, join the two:
+//
+//	errors.Join(&apig.CallError{Op: "Publish"}, context.DeadlineExceeded)
 type CallError struct {
-	// Op is the method that was called, or as in an APIGError.
+	// Op is the method called, as in an APIGError.
 	Op string
-	// APIID is the API it was about, if it was about one.
+	// APIID is the API of the call, or empty.
 	APIID string
-	// Attempts is how many requests the call had tried to make.
+	// Attempts is the number of requests that the call tried to make.
 	Attempts int
 
-	why  string // on one line, without the text of what a server may have sent raw
+	why  string // on one line, without raw text of a server; empty in an error made for a test
 	last error  // the failure before the context ended, or nil
 	tree []error
 }
@@ -238,10 +249,11 @@ func (e *CallError) reason() string {
 }
 
 func (e *CallError) text() string {
+	why := cmp.Or(e.why, "failed without an answer")
 	if e.last == nil {
-		return e.why
+		return why
 	}
-	return e.why + "; before that: " + reasonOf(e.last)
+	return why + "; before that: " + reasonOf(e.last)
 }
 
 // Unwrap returns the reasons.
@@ -256,30 +268,29 @@ func (e *CallError) LogValue() slog.Value {
 	return slog.GroupValue(append(attrs, slog.String("reason", e.text()), slog.Int("attempts", e.Attempts))...)
 }
 
-// interrupted is a call whose context ended, or would have ended before the next
-// attempt, with the failure before that, or nil.
+// interrupted is the error of a call whose context ended, or would have ended before
+// the next attempt. last is the failure before that, or nil.
 func interrupted(op, apiID string, attempts int, ended, last error) *CallError {
-	e := &CallError{Op: op, APIID: apiID, Attempts: attempts, why: ended.Error(), last: last, tree: []error{ended}}
+	e := &CallError{Op: op, APIID: apiID, Attempts: attempts, why: strings.TrimPrefix(ended.Error(), "apig: "), last: last, tree: []error{ended}}
 	if last != nil {
 		e.tree = append(e.tree, last)
 	}
 	return e
 }
 
-// unanswered is an attempt that ended without an answer. text is err's, without
-// credentials.
+// unanswered is the error of an attempt that ended without an answer. text is the text
+// of err without credentials.
 func unanswered(op, apiID string, attempts int, err error, text string) *CallError {
-	text = strings.ReplaceAll(strings.TrimPrefix(text, "apig: "), ": apig: ", ": ") // of a call for credentials, which this one names
+	text = strings.ReplaceAll(strings.TrimPrefix(text, "apig: "), ": apig: ", ": ") // of an inner call for credentials
 	e := &CallError{Op: op, APIID: apiID, Attempts: attempts, why: text, tree: []error{&transportError{text, err}}}
 	if errors.As(err, new(*authError)) || errors.As(err, new(*limiterError)) {
-		e.tree = []error{err} // which holds nothing that a server has sent
+		e.tree = []error{err} // contains no text of a server
 	}
 	return e
 }
 
-// transportError matches what an error of net/http matches, but has a text of its
-// own: malformed answers are quoted in net/http's, credentials that they echo
-// included.
+// transportError matches everything that an error of net/http matches, but has its own
+// text: net/http quotes malformed answers, with credentials that they repeat.
 type transportError struct {
 	text string
 	err  error
@@ -290,7 +301,7 @@ func (e *transportError) Error() string { return e.text }
 // Is reports whether the error of net/http does.
 func (e *transportError) Is(target error) bool { return errors.Is(e.err, target) }
 
-// As finds the types that hold no text of a server.
+// As finds the types that contain no text of a server.
 func (e *transportError) As(target any) bool {
 	switch target := target.(type) {
 	case *net.Error:
@@ -298,7 +309,7 @@ func (e *transportError) As(target any) bool {
 		if !errors.As(e.err, &found) {
 			return false
 		}
-		*target = networkError{e, found}
+		*target = &networkError{e, found}
 		return true
 	case **net.DNSError, **tls.CertificateVerificationError, *syscall.Errno:
 		return errors.As(e.err, target)
@@ -312,8 +323,8 @@ type networkError struct {
 	net net.Error
 }
 
-func (e networkError) Timeout() bool   { return e.net.Timeout() }
-func (e networkError) Temporary() bool { return e.net.(interface{ Temporary() bool }).Temporary() }
+func (e *networkError) Timeout() bool   { return e.net.Timeout() }
+func (e *networkError) Temporary() bool { return e.net.(interface{ Temporary() bool }).Temporary() }
 
 // reasonOf is the text of an error within another one about the same call.
 func reasonOf(err error) string {

@@ -10,16 +10,12 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"reflect"
 	"time"
 
 	"github.com/go-resty/resty/v2"
 
 	"github.com/apig-go/apig/internal/wire"
 )
-
-// bodyGrace is how long after its context a body has to end on its own.
-const bodyGrace = 50 * time.Millisecond
 
 // request is what goes over the wire, the same in each attempt.
 type request struct {
@@ -41,10 +37,23 @@ func (r *request) address(base string) string {
 
 // attempt is all that one attempt needs, in one piece.
 type attempt struct {
+	context.Context // of its request; it has the attempt under attemptKey
+
 	watch wire.Watch
+	keys  *pair // that have signed the request; or nil
 	sent  resty.Request
 	body  bytes.Reader
 	answer
+}
+
+// attemptKey is the key of an attempt in the context of its request.
+type attemptKey struct{}
+
+func (now *attempt) Value(key any) any {
+	if key == (attemptKey{}) {
+		return now
+	}
+	return now.Context.Value(key)
 }
 
 // exchange sends one request and reads its answer, all within the time of one
@@ -54,8 +63,8 @@ func (s *service) exchange(ctx context.Context, r *request) (a *answer, sent boo
 	start := time.Now()
 	ctx, cancel := context.WithDeadline(ctx, start.Add(s.timeout))
 	defer cancel()
-	now := &attempt{sent: *s.blank, answer: answer{start: start, secret: r.secret}}
-	now.watch.Begin(ctx)
+	now := &attempt{Context: ctx, sent: *s.blank, answer: answer{start: start, secret: r.secret, address: r.address(s.base), transport: s.http.Transport}}
+	defer now.tellKeys()
 	now.sent.Header = s.reading
 	if r.body != nil {
 		now.body.Reset(r.body) // of a []byte resty would make two copies
@@ -65,27 +74,23 @@ func (s *service) exchange(ctx context.Context, r *request) (a *answer, sent boo
 		now.sent.Header = now.sent.Header.Clone()
 		maps.Copy(now.sent.Header, r.header)
 	}
-	resp, err := now.sent.SetContext(&now.watch).Execute(r.method, r.address(s.base))
+	resp, err := now.sent.SetContext(now).Execute(r.method, now.address)
 	a = &now.answer
 	a.request = now.sent.RawRequest
 	if err != nil {
-		sent = !errors.As(err, new(*authError)) && now.watch.MaySend()
-		if !sent {
-			err = refusedByProxy(s.transport(), a.request, err)
-		}
-		return a, sent, err
+		return a, !errors.As(err, new(*authError)) && now.watch.MaySend(), err
 	}
 	a.arrived, a.status, a.header = resp.ReceivedAt(), resp.StatusCode(), resp.Header()
 	bound := maxBody
 	if a.status < 300 {
 		bound = cmp.Or(r.bound, maxBody)
 	}
-	a.body, a.broken = readBody(ctx, resp.RawResponse, bound)
+	a.body, a.broken = readBody(resp.RawResponse, bound)
 	return a, true, nil
 }
 
-// textOf is the text of an error of net/http, with the address as it was asked
-// for: an Authenticator may have put a credential into the query.
+// textOf is the text of an error of net/http, with the address before the
+// Authenticator has perhaps put a credential into its query.
 func (s *service) textOf(err error, r *request) string {
 	var failed *url.Error
 	if errors.As(err, &failed) {
@@ -94,66 +99,8 @@ func (s *service) textOf(err error, r *request) string {
 	return err.Error()
 }
 
-// readBody reads and closes the body of r, up to bound bytes, until ctx ends.
-func readBody(ctx context.Context, r *http.Response, bound int) ([]byte, error) {
-	if obeysContext(r.Body) {
-		return readAll(r, bound)
-	}
-	// Nobody knows whether the body of a foreign transport obeys the context. One
-	// that does not is closed, which ends the reading if it obeys that, and left
-	// behind.
-	type result struct {
-		body     []byte
-		err      error
-		panicked any
-	}
-	done := make(chan result, 1)
-	go func() {
-		read := result{err: io.ErrUnexpectedEOF} // if it ends in runtime.Goexit
-		defer func() {
-			read.panicked = recover()
-			done <- read
-		}()
-		read.body, read.err = readAll(r, bound)
-	}()
-	var late <-chan time.Time
-	ended := ctx.Done()
-	for {
-		select {
-		case read := <-done:
-			if read.panicked != nil {
-				panic(read.panicked) // where the caller can recover from it
-			}
-			return read.body, read.err
-		case <-ended:
-			ended, late = nil, time.After(bodyGrace)
-		case <-late:
-			go r.Body.Close()
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// obeysContext reports whether reading the body ends with the context of its
-// request, or takes no time: it is of net/http's own transport, or lies in memory,
-// as its knowing its length shows. Other types of net/http, such as that of a
-// client with a Timeout, may have a foreign body inside.
-func obeysContext(body io.ReadCloser) bool {
-	if _, inMemory := body.(interface{ Len() int }); inMemory {
-		return true
-	}
-	t := reflect.TypeOf(body)
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	switch t.Name() {
-	case "bodyEOFSignal", "gzipReader", "http2transportResponseBody", "http2gzipReader", "noBody", "http2noBodyReader":
-		return t.PkgPath() == "net/http"
-	}
-	return false
-}
-
-func readAll(r *http.Response, bound int) ([]byte, error) {
+// readBody reads the body of r, up to bound bytes, and closes it.
+func readBody(r *http.Response, bound int) ([]byte, error) {
 	defer r.Body.Close()
 	if r.StatusCode == http.StatusSwitchingProtocols {
 		// What net/http calls the body then is the bare connection, which has
@@ -165,7 +112,8 @@ func readAll(r *http.Response, bound int) ([]byte, error) {
 		got, err := io.ReadFull(r.Body, body)
 		return body[:got], err
 	}
-	var body bytes.Buffer // which doubles, and so makes less to throw away than io.ReadAll
+	var body bytes.Buffer                                                               // which doubles, and so makes less to throw away than io.ReadAll
+	body.Grow(int(min(max(r.ContentLength, 0), maxBody, int64(bound))) + bytes.MinRead) // an announced length is believed up to there
 	_, err := body.ReadFrom(io.LimitReader(r.Body, int64(bound)))
 	if err == nil && body.Len() == bound {
 		if n, _ := io.CopyN(io.Discard, r.Body, maxDrain); n > 0 {

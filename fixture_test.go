@@ -3,17 +3,21 @@ package apig
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jarcoal/httpmock"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/apig-go/apig/apigtest"
+	"github.com/apig-go/apig/internal/gateway"
 )
 
 // Where the tests publish. The IDs of the API and of what is made of it are
@@ -60,7 +64,7 @@ const (
 )
 
 // testRequest is the request that the documented answers belong to.
-var testRequest = ActionRequest{APIID: testAPI, EnvID: EnvRelease}
+var testRequest = PublishRequest{APIID: testAPI, EnvID: EnvRelease}
 
 // testTime is the publish_time of publishedBody.
 var testTime = time.Date(2020, 8, 3, 1, 36, 0, 592970615, time.UTC)
@@ -73,7 +77,7 @@ func testConfig(transport http.RoundTripper) Config {
 		InstanceID: testInstance,
 		Auth:       StaticToken(testToken),
 		HTTPClient: &http.Client{Transport: transport},
-		Retry:      RetryPolicy{MinWait: time.Millisecond, MaxWait: 2 * time.Millisecond, SettleWait: time.Millisecond},
+		Retry:      RetryPolicy{MinWait: time.Millisecond, MaxWait: 2 * time.Millisecond, SettleWait: time.Millisecond, BusyTimeout: 20 * time.Millisecond},
 	}
 }
 
@@ -93,7 +97,7 @@ func newTest(t testing.TB, changes ...func(*Config)) (*Client, *httpmock.MockTra
 
 // site is a gateway in memory, an API of it, and a client for it.
 type site struct {
-	*apigtest.Gateway
+	*gateway.Gateway
 	*Client
 	t   testing.TB
 	api string
@@ -105,19 +109,19 @@ type site struct {
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		s := newSite(t)
-//		s.Inject(apigtest.ApplyThenClose())
+//		s.Inject(gateway.ApplyThenClose())
 //		record, err := s.Publish(t.Context(), s.request("1.4.2"))
 //		...
 //	})
 func newSite(t testing.TB, changes ...func(*Config)) *site {
 	t.Helper()
-	g := apigtest.NewGateway(apigtest.WithoutNetwork())
+	g := gateway.NewGateway(gateway.WithoutNetwork())
 	t.Cleanup(g.Close)
 	return &site{Gateway: g, Client: clientOf(t, g, changes...), t: t, api: g.AddAPI("orders")}
 }
 
 // clientOf is one more client for a gateway, as another process would have it.
-func clientOf(t testing.TB, g *apigtest.Gateway, changes ...func(*Config)) *Client {
+func clientOf(t testing.TB, g *gateway.Gateway, changes ...func(*Config)) *Client {
 	t.Helper()
 	transport := g.Transport()
 	cfg := Config{
@@ -137,12 +141,17 @@ func clientOf(t testing.TB, g *apigtest.Gateway, changes ...func(*Config)) *Clie
 }
 
 // request is a request about the site's API in the environment RELEASE.
-func (s *site) request(remark string) ActionRequest {
-	return ActionRequest{APIID: s.api, EnvID: EnvRelease, Remark: remark}
+func (s *site) request(remark string) PublishRequest {
+	return PublishRequest{APIID: s.api, EnvID: EnvRelease, Remark: remark}
+}
+
+// takeOff is a request to take it offline there.
+func (s *site) takeOff() OfflineRequest {
+	return OfflineRequest{APIID: s.api, EnvID: EnvRelease}
 }
 
 // requests is how many requests of a kind the gateway has received.
-func (s *site) requests(op apigtest.Op) int {
+func (s *site) requests(op gateway.Op) int {
 	n := 0
 	for _, r := range s.Gateway.Requests() {
 		if r.Op == op {
@@ -195,9 +204,11 @@ func actions(mt *httpmock.MockTransport) int {
 }
 
 // directions are the two calls that share an endpoint.
-var directions = map[string]func(*Client, context.Context, ActionRequest) (*PublishRecord, error){
+var directions = map[string]func(*Client, context.Context, PublishRequest) (*PublishRecord, error){
 	"Publish": (*Client).Publish,
-	"Offline": (*Client).Offline,
+	"Offline": func(c *Client, ctx context.Context, r PublishRequest) (*PublishRecord, error) {
+		return c.Offline(ctx, OfflineRequest{APIID: r.APIID, EnvID: r.EnvID, Remark: r.Remark})
+	},
 }
 
 // sentinels are all the errors to match with errors.Is.
@@ -251,4 +262,90 @@ func (e endless) Read(p []byte) (int, error) {
 		p[i] = byte(e)
 	}
 	return len(p), nil
+}
+
+// virtually runs a subtest in a bubble, where time is virtual.
+func virtually(t *testing.T, name string, test func(*testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
+}
+
+// theirs is a publication of another client.
+func (s *site) theirs(remark string, apis ...string) gateway.Version {
+	s.t.Helper()
+	if apis == nil {
+		apis = []string{s.api}
+	}
+	var last gateway.Version
+	for _, id := range apis {
+		var err error
+		last, err = s.Gateway.Publish(id, EnvRelease, remark)
+		require.NoError(s.t, err)
+	}
+	return last
+}
+
+// effective is the ID of the version in effect, or empty.
+func (s *site) effective() string {
+	v, _ := s.Gateway.Published(s.api, EnvRelease)
+	return v.ID
+}
+
+// changes are the changes that the gateway has applied, in order.
+func (s *site) changes() []string {
+	var words []string
+	for _, a := range s.Journal() {
+		words = append(words, string(a.Action))
+	}
+	return words
+}
+
+// times is when the requests of a kind came.
+func (s *site) times(op gateway.Op, start time.Time) []time.Duration {
+	var at []time.Duration
+	for _, r := range s.Gateway.Requests() {
+		if r.Op == op {
+			at = append(at, r.Time.Sub(start))
+		}
+	}
+	return at
+}
+
+// later calls f after a while.
+func later(d time.Duration, f func()) { time.AfterFunc(d, f) }
+
+// assertOpen checks the result of a change of unknown outcome.
+func assertOpen(t *testing.T, record *PublishRecord, err error) {
+	t.Helper()
+	assert.Nil(t, record)
+	require.ErrorIs(t, err, ErrOutcomeUnknown)
+	assert.Equal(t, Unknown, OutcomeOf(err))
+	assert.NotContains(t, err.Error(), "\n")
+}
+
+// lostIn is the UnknownError in err.
+func lostIn(t *testing.T, err error) *UnknownError {
+	t.Helper()
+	var lost *UnknownError
+	require.ErrorAs(t, err, &lost)
+	return lost
+}
+
+// overJSON is the UnknownError in err as another process reads it.
+func overJSON(t *testing.T, err error) *UnknownError {
+	t.Helper()
+	b, failed := json.Marshal(lostIn(t, err))
+	require.NoError(t, failed)
+	again := &UnknownError{}
+	require.NoError(t, json.Unmarshal(b, again))
+	return again
+}
+
+// apis adds APIs to the gateway.
+func (s *site) apis(n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = s.AddAPI(fmt.Sprint("api-", i))
+	}
+	return ids
 }

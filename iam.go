@@ -14,46 +14,40 @@ import (
 	"github.com/apig-go/apig/internal/errorbody"
 )
 
-// IAMEndpoint returns the address of the identity service (IAM) of a region of
-// Huawei Cloud, as [Endpoint] does of APIG, also for what cannot be a region.
+// IAMEndpoint returns the address of the identity service (IAM) in a region of Huawei
+// Cloud. Invalid names are treated as in [Endpoint].
 func IAMEndpoint(region string) string { return serviceEndpoint("iam", region) }
 
-// IAM gets tokens for a user's name and password from the identity service,
-// scoped to a project. *IAM is a [TokenSource]; give it to [TokenAuth], which keeps
-// the tokens: one lasts for 24 hours.
+// IAM gets tokens for a user and a project from the identity service, with the user's
+// password. *IAM is a [TokenSource]; give it to [TokenAuth]. TokenAuth keeps the tokens:
+// one lasts for 24 hours.
 //
-// A failure of the service is an [*APIGError] whose Op is IAM. It is retried as
-// any call that only reads is.
+// A failure of the service is an [*APIGError] with the Op IAM. It is retried as in any call
+// that only reads.
 type IAM struct {
 	Endpoint string // such as https://iam.cn-north-4.myhuaweicloud.com, see IAMEndpoint
 
-	// The user: UserID, or Username with the account that it belongs to.
+	// The user: UserID, or Username with DomainID or DomainName, the user's account.
 	UserID     string
 	Username   string
 	DomainID   string
 	DomainName string
 	Password   Secret
 
-	// The project that the token is for: ProjectID, or ProjectName, which is
-	// the name of the region for a region's own project.
+	// The project of the token: ProjectID or else ProjectName. The default project of a
+	// region has the region's name. Without either, IAM uses the user's default.
 	ProjectID   string
 	ProjectName string
 
-	// ProjectDomainID or ProjectDomainName, if set, is the account in which to
-	// look ProjectName up. Huawei Cloud does not need it; other installations
-	// of Keystone do.
-	ProjectDomainID   string
-	ProjectDomainName string
-
-	// How to reach the service, as in Config. Without an HTTPClient no
-	// connection is kept between two tokens.
+	// As in Config. Without an HTTPClient no connection is kept open between two
+	// tokens.
 	HTTPClient     *http.Client
 	AttemptTimeout time.Duration
 	Retry          RetryPolicy
 	Logger         *slog.Logger
 }
 
-// Format prints whose tokens these are, whatever the verb, and no password.
+// Format prints the user with any verb, and no password.
 func (i *IAM) Format(s fmt.State, _ rune) {
 	if i == nil {
 		fmt.Fprint(s, "apig.IAM(nil)")
@@ -62,37 +56,36 @@ func (i *IAM) Format(s fmt.State, _ rune) {
 	fmt.Fprintf(s, "apig.IAM(user %s)", errorbody.Line(cmp.Or(i.UserID, i.Username), maxCode))
 }
 
-// Agency gets tokens of an agency, with which another account has delegated
-// some of its rights. *Agency is a [TokenSource], as IAM is.
+// Agency gets tokens of an agency. By the agency another account has delegated some of
+// its permissions. *Agency is a [TokenSource], as IAM is.
 //
-// A failure of the service is an [*APIGError] whose Op is IAM agency. It is retried as
-// that of IAM is. What Source returns is passed on.
+// A failure of the service is an [*APIGError] with the Op IAM agency. It is retried as in
+// IAM. Errors of Source are passed on.
 type Agency struct {
 	Endpoint string // of IAM, as in IAM
 
-	// Source gets the tokens of the user who acts for the agency, and who
-	// needs the permission Agent Operator.
+	// Source gets the tokens of the user who acts for the agency. The user needs the
+	// permission Agent Operator.
 	Source TokenSource
 
 	Name string // of the agency
 
-	// The account that has made the agency: one of the two.
+	// The account that owns the agency: one of the two.
 	DomainID   string
 	DomainName string
 
-	// The project that the token is for: one of the two.
+	// The project of the token: one of the two, or neither for the default.
 	ProjectID   string
 	ProjectName string
 
-	// How to reach the service, as in IAM.
+	// As in IAM.
 	HTTPClient     *http.Client
 	AttemptTimeout time.Duration
 	Retry          RetryPolicy
 	Logger         *slog.Logger
 }
 
-// Format prints whose tokens these are, whatever the verb, and nothing of their
-// source.
+// Format prints the agency and its account with any verb, and nothing of Source.
 func (a *Agency) Format(s fmt.State, _ rune) {
 	if a == nil {
 		fmt.Fprint(s, "apig.Agency(nil)")
@@ -133,9 +126,8 @@ type (
 		Project authProject `json:"project"`
 	}
 	authProject struct {
-		ID     string  `json:"id,omitempty"`
-		Name   string  `json:"name,omitempty"`
-		Domain *authID `json:"domain,omitempty"`
+		ID   string `json:"id,omitempty"`
+		Name string `json:"name,omitempty"`
 	}
 	authID struct {
 		ID   string `json:"id,omitempty"`
@@ -165,7 +157,7 @@ func (i *IAM) Token(ctx context.Context) (Token, error) {
 	}
 	project := authProject{ID: i.ProjectID}
 	if project.ID == "" {
-		project.Name, project.Domain = i.ProjectName, named(i.ProjectDomainID, i.ProjectDomainName)
+		project.Name = i.ProjectName
 	}
 	return getToken(ctx, i.config(), "IAM", string(i.Password), authBody{
 		Identity: authIdentity{Methods: []string{"password"}, Password: &authPassword{user}},
@@ -191,7 +183,7 @@ func (a *Agency) Token(ctx context.Context) (Token, error) {
 	})
 }
 
-// scopeOf is nil for no project: IAM then chooses the user's default one.
+// scopeOf is nil without a project: IAM then uses the user's default project.
 func scopeOf(p authProject) *authScope {
 	if p == (authProject{}) {
 		return nil
@@ -222,9 +214,6 @@ func (i *IAM) check() error {
 	if i.Password == "" {
 		bad.addf("IAM.Password is empty")
 	}
-	if i.ProjectID == "" && i.ProjectName == "" && (i.ProjectDomainID != "" || i.ProjectDomainName != "") {
-		bad.addf("IAM.ProjectName is empty, and IAM.ProjectDomainID and IAM.ProjectDomainName say where to look it up")
-	}
 	bad.text("IAM.Password", string(i.Password))
 	bad.text("IAM.UserID", i.UserID)
 	bad.text("IAM.Username", i.Username)
@@ -232,8 +221,6 @@ func (i *IAM) check() error {
 	bad.text("IAM.DomainName", i.DomainName)
 	bad.text("IAM.ProjectID", i.ProjectID)
 	bad.text("IAM.ProjectName", i.ProjectName)
-	bad.text("IAM.ProjectDomainID", i.ProjectDomainID)
-	bad.text("IAM.ProjectDomainName", i.ProjectDomainName)
 	i.config().checkTransfer("IAM.", &bad)
 	return bad.err()
 }
@@ -261,9 +248,8 @@ func (a *Agency) check() error {
 	return bad.err()
 }
 
-// getToken makes the one request that all kinds of token share. Without a
-// transport of the caller's the connection is closed afterwards: the next
-// token may be a day away.
+// getToken makes the request that all kinds of tokens share. Without a client of the
+// caller it closes the connection: the next token may be a day away.
 func getToken(ctx context.Context, cfg Config, name, secret string, body authBody) (Token, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
@@ -284,8 +270,8 @@ func getToken(ctx context.Context, cfg Config, name, secret string, body authBod
 	}, decodeToken)
 }
 
-// decodeToken reads the token from the header and its end from the body. A
-// token whose end cannot be read is used until the service rejects it.
+// decodeToken reads the token from the header and its end from the body. A token with an
+// unreadable end is used until the service rejects it.
 func decodeToken(a *answer) (Token, error) {
 	token := a.header.Get("X-Subject-Token")
 	if token == "" {
@@ -293,11 +279,11 @@ func decodeToken(a *answer) (Token, error) {
 	}
 	var body struct {
 		Token struct {
-			ExpiresAt gatewayTime `json:"expires_at"`
+			ExpiresAt rawText `json:"expires_at"`
 		} `json:"token"`
 	}
 	_ = json.Unmarshal(a.body, &body)
-	return Token{Secret(token), body.Token.ExpiresAt.Time}, nil
+	return Token{Secret(token), parseTime(body.Token.ExpiresAt.text())}, nil
 }
 
 // noAuth is for requests that carry their credentials in the body.

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/apig-go/apig/internal/credcache"
@@ -13,9 +15,8 @@ import (
 	"github.com/apig-go/apig/internal/sdkhmac"
 )
 
-// Keys are an access key (AK) and its secret (SK), with the security token that
-// belongs to them if they are temporary. A zero Expiry means that they are not
-// known to end.
+// Keys are an access key (AK) and its secret key (SK). Temporary keys also have a security
+// token. A zero Expiry means that they are not known to end.
 type Keys struct {
 	AccessKey     string
 	SecretKey     Secret
@@ -23,88 +24,238 @@ type Keys struct {
 	Expiry        time.Time
 }
 
-// Format prints which keys these are and when they end, whatever the verb, and
-// nothing secret.
+// Format prints the access key and the end of the keys with any verb, and nothing secret.
 func (k Keys) Format(s fmt.State, _ rune) {
 	fmt.Fprintf(s, "apig.Keys(%s, %s)", errorbody.Line(k.AccessKey, maxCode), ending(k.Expiry))
 }
 
-// KeySource gets keys. It does no caching: [KeyAuth] does. [*ECSKeys] is one.
+// KeySource gets keys. It needs no cache: [KeyAuth] has one. [*ECSKeys] is one. Keys must
+// return when ctx ends.
 type KeySource interface {
 	Keys(ctx context.Context) (Keys, error)
 }
 
-// StaticKeys authenticates by signing each request with a permanent access key
-// and its secret (SDK-HMAC-SHA256). Nothing secret is sent. New refuses keys
-// that are empty or cannot go into a header.
+// StaticKeys authenticates by signing each request with a permanent access key and its
+// secret key (SDK-HMAC-SHA256). Nothing secret is sent. New refuses keys that are empty
+// or cannot be sent in a header. [KeyAuth] says how a Client keeps the service from
+// locking the key.
 func StaticKeys(accessKey, secretKey string) Authenticator {
-	return fixedKeys(&Keys{AccessKey: accessKey, SecretKey: Secret(secretKey)})
+	return fixedKeys(Keys{AccessKey: accessKey, SecretKey: Secret(secretKey)})
 }
 
-func fixedKeys(keys *Keys) *staticKeys {
-	return &staticKeys{func() *Keys { return keys }, keys.check()}
-}
+func fixedKeys(keys Keys) *staticKeys { return &staticKeys{newPair(keys, new(trial)), keys.check()} }
 
-// staticKeys holds its keys in a function, into which nothing that prints values
-// looks.
 type staticKeys struct {
-	keys func() *Keys
-	bad  error // why they cannot be used, or nil
+	pair *pair
+	bad  error // why the keys cannot be used, or nil
 }
 
 func (s *staticKeys) check() error { return s.bad }
 
-// Authenticate signs the request.
+// Authenticate signs a request of the caller's own.
 func (s *staticKeys) Authenticate(r *http.Request) error {
 	if s.bad != nil {
 		return s.bad
 	}
-	return s.keys().sign(r)
+	return s.pair.keys().sign(r)
 }
 
-// KeyAuth authenticates by signing each request with the keys of source, such
-// as temporary ones. It keeps them as [TokenAuth] keeps tokens.
+func (s *staticKeys) authenticate(r *http.Request) (*pair, error) {
+	if s.bad != nil {
+		return nil, s.bad
+	}
+	return s.pair.sign(r)
+}
+
+// KeyAuth authenticates by signing each request with the keys of source, such as temporary
+// ones. It keeps them as [TokenAuth] keeps tokens. Five refused signatures in a row lock a
+// key for five minutes, also for other programs, so in a Client
 //
-// A rejected signature is never repeated, since five of them in a row lock a
-// key for five minutes; but the rejected keys are dropped, so that the next call
-// asks source again.
+//   - until keys have signed a request that succeeded, at most four requests signed with
+//     them are in flight; the others wait;
+//   - after a refusal they are not used for a minute: calls get an error that matches
+//     [ErrUnauthorized] and send nothing. For keys that have worked this takes two
+//     refusals in a row. After the minute one request at a time tries them;
+//   - a request with a refused signature is not repeated. The keys are dropped, so that the
+//     next call asks source again.
 //
-// [Keys] as their own source do not change: they are used as [StaticKeys] are, and
-// New refuses those that are empty or cannot go into a header. Without a source, or
-// with a nil pointer as one, there is no Authenticator, which New then says.
+// [Keys] are their own source, for temporary keys that the caller has got elsewhere: New
+// refuses them if they are empty or cannot be sent in a header. If source is nil or a nil
+// pointer, KeyAuth returns nil, and New reports that Auth is missing.
 func KeyAuth(source KeySource) Authenticator {
 	if isNil(source) {
 		return nil
 	}
 	if keys, ok := source.(Keys); ok {
-		return fixedKeys(&keys)
+		return fixedKeys(keys)
 	}
-	return &keyAuth{credcache.New(func(ctx context.Context) (Keys, time.Time, error) {
+	var latest atomic.Pointer[pair]
+	return &keyAuth{credcache.New(func(ctx context.Context) (*pair, time.Time, error) {
 		keys, err := source.Keys(ctx)
 		if err != nil {
-			return Keys{}, time.Time{}, err
+			return nil, time.Time{}, err
 		}
-		return keys, keys.Expiry, keys.check()
-	})}
+		t := new(trial)
+		if old := latest.Load(); old != nil && old.keys().same(keys) {
+			t = old.trial
+		}
+		p := newPair(keys, t)
+		latest.Store(p)
+		return p, keys.Expiry, keys.check()
+	}, refusesCredentials)}
 }
 
-type keyAuth struct{ keys *credcache.Cache[Keys] }
+type keyAuth struct{ keys *credcache.Cache[*pair] }
 
-// Authenticate signs the request with living keys.
+// Authenticate signs a request of the caller's own.
 func (a *keyAuth) Authenticate(r *http.Request) error {
-	keys, err := a.keys.Get(r.Context())
+	p, err := a.get(r.Context())
 	if err != nil {
-		return fmt.Errorf("getting keys: %w", err)
+		return err
 	}
-	return keys.sign(r)
+	return p.keys().sign(r)
 }
 
-// Refresh drops the keys that signed the rejected request, and asks for no
-// repetition.
+func (a *keyAuth) authenticate(r *http.Request) (*pair, error) {
+	p, err := a.get(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	return p.sign(r)
+}
+
+func (a *keyAuth) get(ctx context.Context) (*pair, error) {
+	p, err := a.keys.Get(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("getting keys: %w", err)
+	}
+	return p, nil
+}
+
+// Refresh drops the keys that signed the rejected request. It asks for no retry.
 func (a *keyAuth) Refresh(rejected *http.Request) bool {
 	signature := rejected.Header.Get("Authorization")
-	a.keys.Drop(func(k Keys) bool { return strings.Contains(signature, "Access="+k.AccessKey+",") })
+	a.keys.Drop(func(p *pair) bool { return strings.Contains(signature, "Access="+p.keys().AccessKey+",") })
 	return false
+}
+
+// guarded is an Authenticator that signs the requests of a Client, which tells the pair how
+// each of them ended.
+type guarded interface {
+	authenticate(r *http.Request) (*pair, error)
+}
+
+// pair is a pair of keys, in a function, which nothing that prints values can read.
+type pair struct {
+	keys  func() *Keys
+	trial *trial // shared by pairs with the same keys
+}
+
+func newPair(keys Keys, t *trial) *pair { return &pair{func() *Keys { return &keys }, t} }
+
+// sign signs a request of a Client once its turn has come.
+func (p *pair) sign(r *http.Request) (*pair, error) {
+	if err := p.trial.begin(r.Context()); err != nil {
+		return nil, err
+	}
+	if err := p.keys().sign(r); err != nil {
+		p.trial.end(nil)
+		return nil, err
+	}
+	return p, nil
+}
+
+// tellKeys tells the keys that an attempt was signed with how it ended.
+func (now *attempt) tellKeys() {
+	if now.keys != nil {
+		now.keys.trial.end(&now.answer)
+	}
+}
+
+const (
+	unprovenAtOnce = 4           // requests in flight with keys that have not worked yet
+	refusedAtOnce  = 1           // and with keys whose latest signature was refused
+	refusedPause   = time.Minute // in which refused keys are not used
+)
+
+var errRefusedKeys = fmt.Errorf("%w: the service has just refused these keys, which are not used for a minute: five refused signatures lock a key", ErrUnauthorized)
+
+// trial is what the service has said about a pair of keys.
+type trial struct {
+	mu       sync.Mutex
+	inFlight int
+	proven   bool          // a request has succeeded, and none was refused since
+	refused  time.Time     // the latest refusal without proof; zero: none since the latest success
+	changed  chan struct{} // closed at the end of a request; nil: no call waits for one
+}
+
+// begin waits until one more request may be signed.
+func (t *trial) begin(ctx context.Context) error {
+	for {
+		changed, err := t.tryBegin()
+		if changed == nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// tryBegin returns a channel to wait for, unless a request may be signed or must not be.
+func (t *trial) tryBegin() (changed <-chan struct{}, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	most := unprovenAtOnce
+	if !t.refused.IsZero() {
+		most = refusedAtOnce
+	}
+	switch {
+	case !t.refused.IsZero() && time.Since(t.refused) < refusedPause:
+		return nil, errRefusedKeys
+	case !t.proven && t.inFlight >= most:
+		if t.changed == nil {
+			t.changed = make(chan struct{})
+		}
+		return t.changed, nil
+	}
+	t.inFlight++
+	return nil, nil
+}
+
+// end takes in the answer to a signed request; nil means that it was not sent.
+func (t *trial) end(a *answer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.inFlight--
+	switch {
+	case a == nil:
+	case a.status >= 200 && a.status < 300:
+		t.proven, t.refused = true, time.Time{}
+	case a.refusesSignature():
+		if !t.proven {
+			t.refused = time.Now()
+		}
+		t.proven = false
+	}
+	if t.changed != nil {
+		close(t.changed)
+		t.changed = nil
+	}
+}
+
+// refusesSignature reports whether other credentials may cure what the answer refuses.
+func (a *answer) refusesSignature() bool {
+	return a.status == http.StatusUnauthorized &&
+		classify(&failure{status: a.status, code: Code(errorbody.Parse(a.body).Code)}) == renew
+}
+
+// same reports whether both are the same keys, whatever their end.
+func (k *Keys) same(other Keys) bool {
+	other.Expiry = k.Expiry
+	return *k == other
 }
 
 func (k *Keys) check() error {
@@ -120,7 +271,7 @@ func (k *Keys) check() error {
 	return checkHeaderValue("security token", string(k.SecurityToken))
 }
 
-// sign puts the signature on a finished request, with the date of now.
+// sign puts a signature with the present time on a finished request.
 func (k *Keys) sign(r *http.Request) error {
 	body, err := bodyOf(r)
 	if err != nil {
@@ -158,5 +309,5 @@ func signs(auth Authenticator) bool {
 	return false
 }
 
-// Keys makes keys that do not change their own source, for [KeyAuth].
+// Keys makes fixed keys their own source, for [KeyAuth].
 func (k Keys) Keys(context.Context) (Keys, error) { return k, nil }

@@ -1,8 +1,8 @@
 package apig
 
 import (
-	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -20,129 +21,145 @@ const (
 	// maxRows is the most rows of a list that are read. A gateway has room for a
 	// few thousand APIs.
 	maxRows = 100_000
+
+	// maxRestarts is how often a list that changes while it is read is read again
+	// from its beginning.
+	maxRestarts = 3
 )
 
 // list is a list of the service as data: where it is and what to ask for.
-type list[T any] struct {
+type list struct {
 	op, apiID string // as in operation
 	path      string
 	key       string // the rows stand under it
 	query     url.Values
-	id        func(*T) string         // of a row
-	check     func(*answer, *T) error // says why a row cannot be of this list; or nil
-	most      int                     // rows that are read
-	bound     int                     // of a page, in bytes
+	most      int // rows that are read
+	bound     int // of a page, in bytes
 }
 
-// page is one page of a list.
-type page[T any] struct {
-	offset         int
-	total          int // rows in the whole list
-	rows           []T
-	asked, arrived time.Time // by our clock
-	date           time.Time // of the answer, by the gateway's clock; or zero
-	badID          error     // why the ID of a row is none; or nil
+// rowReader decodes row i of a list, counted from 0, and checks that it belongs
+// there. It returns the ID of the row. A row may be read again; it then takes the
+// place of the earlier one, and all rows after it are forgotten. Rows beyond the total
+// of the list are of an earlier reading.
+type rowReader func(a *answer, i int, row []byte) (id string, err error)
+
+// page is what a list must know of one of its pages.
+type page struct {
+	total, rows int       // in the whole list, in this page
+	first, last string    // IDs
+	arrived     time.Time // by our clock
+	date        time.Time // of the answer, by the gateway's clock; or zero
 }
 
-// all yields the rows of all pages. A mistake of the caller is all it yields.
-func (l list[T]) all(ctx context.Context, s *service, mistake error) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var none T
-		if mistake != nil {
-			yield(none, mistake)
-			return
+// read reads all pages, gives each row to row, and returns the first page.
+//
+// Pages overlap by one row, which must be the last one seen, and all of them must
+// have the same total. Otherwise a row has left, joined or moved, and another one
+// may have slipped from a page that is still to come into one that was read. The
+// list is then read again. It still loses a row if that row moves forward and
+// another one leaves and a third one joins before the next page is read.
+func (l list) read(ctx context.Context, s *service, row rowReader) (first page, err error) {
+	seen, restarts := 0, 0
+	for last := ""; ; {
+		offset := max(0, seen-1)
+		p, err := l.page(ctx, s, offset, row)
+		switch {
+		case err != nil:
+			return page{}, err
+		case seen == 0:
+			first = p
+		case p.total != first.total || !strings.EqualFold(p.first, last):
+			if restarts++; restarts > maxRestarts {
+				return page{}, &CallError{Op: l.op, APIID: l.apiID, why: "unreadable list: it changes while it is read", tree: []error{ErrBadResponse}}
+			}
+			seen = 0
+			continue
 		}
-		for p, err := range l.pages(ctx, s) {
-			if err != nil {
-				yield(none, err)
-				return
-			}
-			for _, row := range p.rows {
-				if !yield(row, nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// pages reads page after page, until all rows that the service counts were
-// read. A list that ends before is an error: nothing may be taken for missing
-// because it was not read. So is one that goes on and on.
-func (l list[T]) pages(ctx context.Context, s *service) iter.Seq2[page[T], error] {
-	return func(yield func(page[T], error) bool) {
-		var total int               // of the first page
-		begins := map[string]bool{} // IDs of the first row of each page
-		for seen := 0; ; {
-			p, err := l.page(ctx, s, seen)
-			if seen == 0 {
-				total = p.total
-			}
-			switch {
-			case err != nil:
-			case p.badID != nil:
-				err = l.broken("%v", p.badID)
-			case p.total > total+pageLimit: // a few may join while it is read
-				err = l.broken("its total has grown from %d to %d", total, p.total)
-			}
-			if err == nil && len(p.rows) > 0 {
-				id := l.id(&p.rows[0])
-				if begins[id] {
-					err = l.broken("a page comes again")
-				}
-				begins[id] = true
-			}
-			if err != nil {
-				yield(page[T]{}, err)
-				return
-			}
-			if seen += len(p.rows); !yield(p, nil) || seen >= p.total {
-				return
-			}
+		if last, seen = p.last, offset+p.rows; seen >= first.total {
+			return first, nil
 		}
 	}
-}
-
-func (l list[T]) broken(format string, args ...any) error {
-	return &CallError{Op: l.op, APIID: l.apiID, why: "unreadable list: " + fmt.Sprintf(format, args...), tree: []error{ErrBadResponse}}
 }
 
 // page reads the page that begins at offset.
-func (l list[T]) page(ctx context.Context, s *service, offset int) (page[T], error) {
-	query := maps.Clone(l.query)
-	query.Set("offset", strconv.Itoa(offset))
-	query.Set("limit", strconv.Itoa(pageLimit))
+func (l list) page(ctx context.Context, s *service, offset int, row rowReader) (page, error) {
+	query := url.Values{"offset": {strconv.Itoa(offset)}, "limit": {strconv.Itoa(pageLimit)}}
+	maps.Copy(query, l.query)
 	op := operation{name: l.op, apiID: l.apiID, request: request{method: http.MethodGet, path: l.path + "?" + query.Encode(), bound: l.bound}}
-	return read(ctx, s, op, func(a *answer) (page[T], error) {
-		p := page[T]{offset: offset, asked: a.start, arrived: a.arrived, date: a.date()}
-		return p, l.decode(a, &p)
-	})
+	return read(ctx, s, op, func(a *answer) (page, error) { return l.decode(a, offset, row) })
 }
 
-// decode refuses what is not a page: nothing may be taken for an empty list but a
-// list that says it is empty.
-func (l list[T]) decode(a *answer, p *page[T]) error {
-	total := -1
-	err := decodeObject(a.body, fieldDecoders{"total": decodeInto(&total), l.key: decodeRows(&p.rows, pageLimit)})
-	switch {
-	case err != nil:
-		return fmt.Errorf("the body is not a list: %s", a.text(err.Error(), maxMessage))
-	case a.status != http.StatusOK || total < 0:
-		return errors.New("the body is a list without a total")
-	case total > l.most:
-		return fmt.Errorf("the list has %d rows, at most %d are read", total, l.most)
+// decode refuses any answer that is not exactly the page at offset: a list counts
+// as empty only if it says so, and a row as missing only if all rows are there.
+func (l list) decode(a *answer, offset int, row rowReader) (page, error) {
+	p := page{total: -1, arrived: a.arrived, date: a.date()}
+	if err := a.checkRead(); err != nil {
+		return p, err
 	}
-	if whole := max(0, min(pageLimit, total-p.offset)); len(p.rows) != whole {
-		return fmt.Errorf("the page has %d rows instead of %d", len(p.rows), whole)
+	total, rows, err := twoFields(a.body, "total", l.key)
+	if err != nil {
+		return p, fmt.Errorf("the body is not a list: %s", a.text(err.Error(), maxMessage))
 	}
-	p.total = total
-	for i := range p.rows {
-		p.badID = cmp.Or(p.badID, a.checkID(l.id(&p.rows[i])))
-		if l.check != nil {
-			if err := l.check(a, &p.rows[i]); err != nil {
-				return err
+	if total == nil || rows == nil {
+		return p, errors.New("the body is a list without a total or without rows")
+	}
+	switch err := json.Unmarshal(total, &p.total); {
+	case err != nil || p.total < 0:
+		return p, fmt.Errorf("the total is not a number: %s", a.text(string(total), maxCode))
+	case p.total > l.most:
+		return p, fmt.Errorf("the list has %d rows, at most %d are read", p.total, l.most)
+	}
+	n, err := countRows(rows, pageLimit)
+	if err != nil {
+		return p, fmt.Errorf("the body is not a list: %w", err)
+	}
+	if whole := max(0, min(pageLimit, p.total-offset)); n != whole {
+		return p, fmt.Errorf("the page has %d rows instead of %d", n, whole)
+	}
+	err = members(rows, func(_, text []byte) error {
+		id, err := row(a, offset+p.rows, text)
+		if err == nil {
+			err = a.checkID(id)
+		}
+		if err != nil {
+			return fmt.Errorf("row %d: %s", offset+p.rows, a.text(err.Error(), maxMessage))
+		}
+		if p.rows == 0 {
+			p.first = id
+		}
+		p.last = id
+		p.rows++
+		return nil
+	})
+	return p, err
+}
+
+// rowsInto reads rows into all. check returns the ID of a row, and why it does not
+// belong to the list.
+func rowsInto[T any](all *[]T, check func(*answer, *T) (id string, err error)) rowReader {
+	return func(a *answer, i int, row []byte) (string, error) {
+		*all = append((*all)[:i], *new(T))
+		value := &(*all)[i]
+		if err := json.Unmarshal(row, value); err != nil {
+			return "", err
+		}
+		return check(a, value)
+	}
+}
+
+// sequence yields all rows that read returns, or its error alone. Nothing is read
+// before the sequence is ranged over, and each time all of it.
+func sequence[T any](read func() ([]T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		all, err := read()
+		if err != nil {
+			yield(*new(T), err)
+			return
+		}
+		for _, v := range all {
+			if !yield(v, nil) {
+				return
 			}
 		}
 	}
-	return nil
 }

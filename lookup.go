@@ -6,9 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/apig-go/apig/internal/errorbody"
 )
 
 // Environment is a place that APIs are published in.
@@ -27,38 +31,33 @@ func (e *Environment) UnmarshalJSON(b []byte) error {
 	type plain Environment
 	wire := struct {
 		*plain
-		CreateTime gatewayTime `json:"create_time"`
+		CreateTime rawText `json:"create_time"`
 	}{plain: (*plain)(e)}
 	err := json.Unmarshal(b, &wire)
-	e.CreateTime = wire.CreateTime.Time
+	e.CreateTime = parseTime(wire.CreateTime.text())
 	return err
 }
 
-// EnvironmentQuery says which environments to list. The zero value is all.
-type EnvironmentQuery struct {
-	Name string // exactly this one
+// Environments lists the environments of the gateway as [Client.APIs] lists APIs.
+func (c *Client) Environments(ctx context.Context) iter.Seq2[Environment, error] {
+	return sequence(func() ([]Environment, error) { return c.environments(ctx, "Environments") })
 }
 
-// Environments lists the environments of the gateway as [Client.APIs] lists APIs.
-func (c *Client) Environments(ctx context.Context, q EnvironmentQuery) iter.Seq2[Environment, error] {
-	query := url.Values{}
-	if q.Name != "" {
-		query.Set("name", q.Name)
-	}
-	l := list[Environment]{op: "Environments", path: "/envs", key: "envs", query: query, id: func(e *Environment) string { return e.ID }, most: maxRows, bound: maxList}
-	// The documentation does not say whether the service looks for the whole
-	// name or a part of it.
-	return only(l.all(ctx, &c.service, nil), func(e Environment) bool { return q.Name == "" || e.Name == q.Name })
+func (c *Client) environments(ctx context.Context, op string) (all []Environment, err error) {
+	l := list{op: op, path: "/envs", key: "envs", most: maxRows, bound: maxList}
+	first, err := l.read(ctx, &c.service, rowsInto(&all, func(_ *answer, e *Environment) (string, error) { return e.ID, nil }))
+	return all[:first.total], err
 }
 
 // EnvironmentByName returns the environment with this name. The error matches
-// [ErrNotFound] if there is none.
+// [ErrNotFound] if there is none, and [ErrAmbiguous] if there are several.
 func (c *Client) EnvironmentByName(ctx context.Context, name string) (*Environment, error) {
-	return exactlyOne("EnvironmentByName", name, c.Environments(ctx, EnvironmentQuery{Name: name}))
+	const op = "EnvironmentByName"
+	return exactlyOne(op, name, func() ([]Environment, error) { return c.environments(ctx, op) }, func(e *Environment) string { return e.Name })
 }
 
-// API is an API of the gateway, and where it is published. The JSON that is made of
-// it lacks its Publications.
+// API is an API of the gateway, with the environments where it is published. Its JSON
+// lacks the Publications.
 type API struct {
 	ID           string        `json:"id"`
 	Name         string        `json:"name"`
@@ -80,8 +79,8 @@ type Publication struct {
 	PublishTime time.Time // zero if it cannot be read
 }
 
-// UnmarshalJSON reads the service's form, in which what belongs to the
-// environments stands in four parallel lists, joined by "|".
+// UnmarshalJSON reads the service's form. The form has four parallel lists for the
+// environments; each list is one text, joined by "|".
 func (a *API) UnmarshalJSON(b []byte) error {
 	if isNull(b) {
 		return nil
@@ -89,29 +88,36 @@ func (a *API) UnmarshalJSON(b []byte) error {
 	type plain API
 	wire := struct {
 		*plain
-		EnvIDs       joined `json:"run_env_id"`
-		EnvNames     joined `json:"run_env_name"`
-		PublishIDs   joined `json:"publish_id"`
-		PublishTimes joined `json:"publish_time"`
+		EnvIDs       rawText `json:"run_env_id"`
+		EnvNames     rawText `json:"run_env_name"`
+		PublishIDs   rawText `json:"publish_id"`
+		PublishTimes rawText `json:"publish_time"`
 	}{plain: (*plain)(a)}
 	if err := json.Unmarshal(b, &wire); err != nil {
 		return err
 	}
-	if wire.EnvIDs == "" {
-		a.Publications = nil
+	a.Publications = nil
+	ids := wire.EnvIDs.text()
+	if ids == "" {
 		return nil
 	}
-	n := 1 + strings.Count(string(wire.EnvIDs), "|")
+	n := 1 + strings.Count(ids, "|")
 	if n > maxEnvironments {
 		return fmt.Errorf("it is published in more than %d environments", maxEnvironments)
 	}
 	a.Publications = make([]Publication, n)
+	names, publications, times := wire.EnvNames.text(), wire.PublishIDs.text(), wire.PublishTimes.text()
 	for i := range a.Publications {
-		a.Publications[i] = Publication{
-			EnvID:       wire.EnvIDs.next(),
-			EnvName:     wire.EnvNames.next(),
-			PublishID:   wire.PublishIDs.next(),
-			PublishTime: parseTime(wire.PublishTimes.next()),
+		p, at := &a.Publications[i], ""
+		p.EnvID, ids, _ = strings.Cut(ids, "|")
+		p.EnvName, names, _ = strings.Cut(names, "|")
+		p.PublishID, publications, _ = strings.Cut(publications, "|")
+		at, times, _ = strings.Cut(times, "|")
+		p.PublishTime = parseTime(at)
+		for _, id := range []string{p.EnvID, p.PublishID} { // not searched for credentials: a page may have 200,000
+			if id != "" && (!isID(id) || errorbody.Line(id, maxCode) != id) {
+				return fmt.Errorf("it has an invalid ID: %s", errorbody.Line(id, maxCode))
+			}
 		}
 	}
 	return nil
@@ -119,24 +125,6 @@ func (a *API) UnmarshalJSON(b []byte) error {
 
 // maxEnvironments is far above how many environments a gateway may have.
 const maxEnvironments = 200
-
-// joined is a list that the service has joined with "|". Whatever is not a text
-// is empty.
-type joined string
-
-func (j *joined) UnmarshalJSON(b []byte) error {
-	var s string
-	_ = json.Unmarshal(b, &s)
-	*j = joined(s)
-	return nil
-}
-
-// next takes the next part off the list, which is empty after the last.
-func (j *joined) next() string {
-	part, rest, _ := strings.Cut(string(*j), "|")
-	*j = joined(rest)
-	return part
-}
 
 // APIQuery says which APIs to list. The zero value is all; fields that are set
 // must all match.
@@ -146,79 +134,76 @@ type APIQuery struct {
 	EnvID   string // published in this environment
 }
 
-// APIs lists the APIs of the gateway in its own order, page by page as they are
-// ranged over. An error is the last that is yielded, perhaps after some APIs; a list
-// of more than 100,000 is [ErrBadResponse]. What joins or leaves meanwhile may be
-// missing or come twice. The sequence can be ranged over again and then reads anew.
+// APIs lists the APIs of the gateway in its own order. It reads them all before it
+// yields the first. If the list changes in between, APIs reads it again, up to three
+// times. It misses an API only if that API moves forward, another one leaves and a third
+// one joins between two pages.
+//
+// An error is yielded alone. It matches [ErrBadResponse] if the list keeps changing or
+// has more than 100,000 APIs. Each range over the sequence reads the list.
 func (c *Client) APIs(ctx context.Context, q APIQuery) iter.Seq2[API, error] {
-	return only(q.list("APIs").all(ctx, &c.service, q.check()), func(a API) bool { return q.Name == "" || a.Name == q.Name })
+	return sequence(func() ([]API, error) {
+		if err := q.check(); err != nil {
+			return nil, err
+		}
+		return readAPIs(ctx, &c.service, "APIs", q)
+	})
 }
 
 // check reports the mistakes in the query.
 func (q APIQuery) check() error {
 	var bad problems
-	if q.GroupID != "" {
-		bad.id("GroupID", q.GroupID)
-	}
-	if q.EnvID != "" {
-		bad.id("EnvID", q.EnvID)
-	}
+	bad.idOrEmpty("GroupID", q.GroupID)
+	bad.idOrEmpty("EnvID", q.EnvID)
 	return bad.err()
 }
 
-func (q APIQuery) list(op string) list[API] {
-	query := url.Values{}
+// readAPIs reads the whole list of the APIs that match q.
+func readAPIs(ctx context.Context, s *service, op string, q APIQuery) (all []API, err error) {
+	query := url.Values{"name": {q.Name}, "group_id": {q.GroupID}, "env_id": {q.EnvID}}
+	maps.DeleteFunc(query, func(_ string, v []string) bool { return v[0] == "" })
 	if q.Name != "" {
-		query.Set("name", q.Name)
 		query.Set("precise_search", "name") // or else a part of the name would do
 	}
-	if q.GroupID != "" {
-		query.Set("group_id", q.GroupID)
+	l := list{op: op, path: "/apis", key: "apis", query: query, most: maxRows, bound: maxList}
+	first, err := l.read(ctx, s, rowsInto(&all, func(a *answer, api *API) (string, error) {
+		if q.GroupID != "" && !sameOrEmpty(api.GroupID, q.GroupID) { // a batch would publish it, or take it offline
+			return "", errors.New("it is an API of another group")
+		}
+		return api.ID, a.checkIDs(api.GroupID)
+	}))
+	if err != nil {
+		return nil, err
 	}
-	if q.EnvID != "" {
-		query.Set("env_id", q.EnvID)
-	}
-	return list[API]{op: op, path: "/apis", key: "apis", query: query, id: func(a *API) string { return a.ID }, most: maxRows, bound: maxList,
-		check: func(_ *answer, a *API) error {
-			if q.GroupID != "" && !sameOrEmpty(a.GroupID, q.GroupID) { // a batch would publish it, or take it offline
-				return errors.New("the list has an API of another group")
-			}
-			return nil
-		}}
+	return slices.DeleteFunc(all[:first.total], func(a API) bool { return q.Name != "" && a.Name != q.Name }), nil
 }
 
 // APIByName returns the API with this name. The error matches [ErrNotFound] if
 // there is none, and [ErrAmbiguous] if several groups have one.
 func (c *Client) APIByName(ctx context.Context, name string) (*API, error) {
-	return exactlyOne("APIByName", name, c.APIs(ctx, APIQuery{Name: name}))
+	const op = "APIByName"
+	return exactlyOne(op, name, func() ([]API, error) { return readAPIs(ctx, &c.service, op, APIQuery{Name: name}) }, func(a *API) string { return a.Name })
 }
 
-// only yields the values of seq that match.
-func only[T any](seq iter.Seq2[T, error], match func(T) bool) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for v, err := range seq {
-			if (err != nil || match(v)) && !yield(v, err) {
-				return
-			}
-		}
-	}
-}
-
-// exactlyOne returns the one value that seq yields, and an error that tells
-// none from several.
-func exactlyOne[T any](op, name string, seq iter.Seq2[T, error]) (*T, error) {
+// exactlyOne returns the one row that has the name, and an error that tells none
+// from several.
+func exactlyOne[T any](op, name string, read func() ([]T, error), nameOf func(*T) string) (*T, error) {
 	if name == "" {
-		return nil, problems{"Name is empty"}
+		return nil, problems{"Name is empty"}.err()
+	}
+	all, err := read()
+	if err != nil {
+		return nil, err
 	}
 	var found *T
-	for v, err := range seq {
-		if err != nil {
-			return nil, err
+	for i := range all {
+		if nameOf(&all[i]) != name {
+			continue
 		}
 		if found != nil {
 			return nil, &CallError{Op: op, why: fmt.Sprintf("several are named %q", name), tree: []error{ErrAmbiguous}}
 		}
-		found = &v
+		found = &all[i]
 	}
 	if found == nil {
 		return nil, &CallError{Op: op, why: fmt.Sprintf("none is named %q", name), tree: []error{ErrNotFound}}

@@ -55,15 +55,11 @@ func TestEnvironments(t *testing.T) {
 		ID: "7a1ad0c350844ee69435ab297c1e6d18", Name: "DEV", Remark: "Development environment",
 		CreateTime: time.Date(2020, 7, 31, 6, 57, 8, 0, time.UTC),
 	}
-	got, err := collect(c.Environments(t.Context(), EnvironmentQuery{}))
+	got, err := collect(c.Environments(t.Context()))
 	require.NoError(t, err)
 	assert.Equal(t, []Environment{dev, {ID: EnvRelease, Name: "RELEASE"}}, got)
 
-	// The service may take a name for a part of one.
-	got, err = collect(c.Environments(t.Context(), EnvironmentQuery{Name: "DEV"}))
-	require.NoError(t, err)
-	assert.Equal(t, []Environment{dev}, got)
-	assert.Equal(t, []url.Values{paged(url.Values{}), paged(url.Values{"name": {"DEV"}})}, queries)
+	assert.Equal(t, []url.Values{paged(url.Values{})}, queries)
 }
 
 func TestAPIs(t *testing.T) {
@@ -82,27 +78,19 @@ func TestAPIs(t *testing.T) {
 }
 
 func TestAPIQuery(t *testing.T) {
-	for name, tt := range map[string]struct {
-		query APIQuery
-		want  url.Values
-	}{
-		"all":            {APIQuery{}, url.Values{}},
-		"by name":        {APIQuery{Name: "a b&c"}, url.Values{"name": {"a b&c"}, "precise_search": {"name"}}},
-		"by group":       {APIQuery{GroupID: "g&h"}, url.Values{"group_id": {"g&h"}}},
-		"by environment": {APIQuery{EnvID: "e=f"}, url.Values{"env_id": {"e=f"}}},
-		"by everything": {
-			APIQuery{Name: "n", GroupID: "g", EnvID: "e"},
-			url.Values{"name": {"n"}, "precise_search": {"name"}, "group_id": {"g"}, "env_id": {"e"}},
-		},
+	for query, want := range map[APIQuery]url.Values{
+		{}:                                    {},
+		{Name: "a b&c"}:                       {"name": {"a b&c"}, "precise_search": {"name"}},
+		{GroupID: "g&h"}:                      {"group_id": {"g&h"}},
+		{EnvID: "e=f"}:                        {"env_id": {"e=f"}},
+		{Name: "n", GroupID: "g", EnvID: "e"}: {"name": {"n"}, "precise_search": {"name"}, "group_id": {"g"}, "env_id": {"e"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			c, mt := newTest(t)
-			var queries []url.Values
-			mt.RegisterResponder(http.MethodGet, apisURL, queriesTo(&queries, respondJSON(200, `{"total":0,"apis":[]}`)))
-			_, err := collect(c.APIs(t.Context(), tt.query))
-			require.NoError(t, err)
-			assert.Equal(t, []url.Values{paged(tt.want)}, queries)
-		})
+		c, mt := newTest(t)
+		var queries []url.Values
+		mt.RegisterResponder(http.MethodGet, apisURL, queriesTo(&queries, respondJSON(200, `{"total":0,"apis":[]}`)))
+		_, err := collect(c.APIs(t.Context(), query))
+		require.NoError(t, err)
+		assert.Equal(t, []url.Values{paged(want)}, queries)
 	}
 	c, mt := newTest(t)
 	_, err := collect(c.APIs(t.Context(), APIQuery{GroupID: "a/b", EnvID: ".."}))
@@ -110,11 +98,32 @@ func TestAPIQuery(t *testing.T) {
 	assert.Zero(t, mt.GetTotalCallCount())
 }
 
+// All IDs of an API are checked, not its own alone.
+func TestIDsOfAnAPI(t *testing.T) {
+	for row, bad := range map[string]string{
+		`"group_id":"","run_env_id":"e1|"`:          "",
+		`"group_id":"../x"`:                         "../x",
+		`"run_env_id":"e1|../x"`:                    "../x",
+		`"run_env_id":"e1","publish_id":"a b"`:      "a b",
+		`"group_id":"` + testToken + `"`:            "REDACTED",
+		`"run_env_id":"e1","publish_id":"a\u202eb"`: `a\u202eb`,
+	} {
+		c, mt := newTest(t, attempts(1))
+		mt.RegisterResponder(http.MethodGet, apisURL, respondJSON(200, `{"total":1,"apis":[{"id":"a",`+row+`}]}`))
+		_, err := collect(c.APIs(t.Context(), APIQuery{}))
+		if bad == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, "row 0: it has an invalid ID: "+bad, row)
+	}
+}
+
 // byName are the two look-ups.
 var byName = map[string]struct {
 	url, key string
 	find     func(*Client, context.Context, string) (id string, err error)
-	query    url.Values
+	query    func(name string) url.Values
 }{
 	"EnvironmentByName": {envsURL, "envs", func(c *Client, ctx context.Context, name string) (string, error) {
 		e, err := c.EnvironmentByName(ctx, name)
@@ -122,14 +131,14 @@ var byName = map[string]struct {
 			return "", err
 		}
 		return e.ID, err
-	}, url.Values{}},
+	}, func(string) url.Values { return url.Values{} }},
 	"APIByName": {apisURL, "apis", func(c *Client, ctx context.Context, name string) (string, error) {
 		a, err := c.APIByName(ctx, name)
 		if a == nil {
 			return "", err
 		}
 		return a.ID, err
-	}, url.Values{"precise_search": {"name"}}},
+	}, func(name string) url.Values { return url.Values{"name": {name}, "precise_search": {"name"}} }},
 }
 
 func TestByName(t *testing.T) {
@@ -159,11 +168,7 @@ func TestByName(t *testing.T) {
 				mt.RegisterResponder(http.MethodGet, lookup.url, queriesTo(&queries, respondJSON(200,
 					fmt.Sprintf(`{"total":%d,%q:[%s]}`, len(tt.rows), lookup.key, strings.Join(tt.rows, ",")))))
 				got, err := lookup.find(c, t.Context(), tt.name)
-				want := paged(url.Values{"name": {tt.name}})
-				for key, values := range lookup.query {
-					want[key] = values
-				}
-				assert.Equal(t, []url.Values{want}, queries)
+				assert.Equal(t, []url.Values{paged(lookup.query(tt.name))}, queries)
 				assert.Equal(t, tt.want, got)
 				if tt.sentinel == nil {
 					require.NoError(t, err)
@@ -177,38 +182,29 @@ func TestByName(t *testing.T) {
 		}
 		t.Run(op+"/empty", func(t *testing.T) {
 			c, mt := newTest(t)
-			got, err := lookup.find(c, t.Context(), "")
+			_, err := lookup.find(c, t.Context(), "")
 			require.EqualError(t, err, "apig: invalid argument: Name is empty")
 			require.ErrorIs(t, err, ErrInvalidArgument)
-			assert.Empty(t, got)
 			assert.Zero(t, mt.GetTotalCallCount())
 		})
-		t.Run(op+"/refused", func(t *testing.T) {
+		t.Run(op+"/on the last page", func(t *testing.T) { // the first one found is not good enough
 			c, mt := newTest(t)
-			mt.RegisterResponder(http.MethodGet, lookup.url, respondJSON(403, noPermissionBody))
-			got, err := lookup.find(c, t.Context(), "orders")
-			require.ErrorIs(t, err, ErrForbidden)
-			assert.NotErrorIs(t, err, ErrNotFound)
-			assert.Empty(t, got)
-		})
-		t.Run(op+"/on the last page", func(t *testing.T) {
-			c, mt := newTest(t)
-			second := row("last", "orders")
-			names := strings.ReplaceAll(rowsOf("id", 0, 499)+","+row("id499", "orders"), `"}`, `","x":""}`)
-			answer := func(r *http.Request) (*http.Response, error) {
-				rows := names
-				if r.URL.Query().Get("offset") != "0" {
-					rows = second
+			for last, want := range map[string]error{"orders": ErrAmbiguous, "z": nil} {
+				rows := []string{row("id0", "orders")}
+				for i := range 499 {
+					rows = append(rows, row(fmt.Sprint("id", i+1), "x"))
 				}
-				return httpmock.NewStringResponse(200, fmt.Sprintf(`{"total":501,%q:[%s]}`, lookup.key, rows)), nil
+				rows = append(rows, row("last", last))
+				mt.RegisterResponder(http.MethodGet, lookup.url, func(r *http.Request) (*http.Response, error) {
+					page := rows[:500]
+					if r.URL.Query().Get("offset") != "0" {
+						page = rows[499:]
+					}
+					return httpmock.NewStringResponse(200, fmt.Sprintf(`{"total":501,%q:[%s]}`, lookup.key, strings.Join(page, ","))), nil
+				})
+				_, err := lookup.find(c, t.Context(), last)
+				require.ErrorIs(t, err, want)
 			}
-			mt.RegisterResponder(http.MethodGet, lookup.url, answer)
-			_, err := lookup.find(c, t.Context(), "orders")
-			require.ErrorIs(t, err, ErrAmbiguous, "the first is not good enough")
-			second = row("last", "z")
-			got, err := lookup.find(c, t.Context(), "z")
-			require.NoError(t, err)
-			assert.Equal(t, "last", got)
 		})
 	}
 }

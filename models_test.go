@@ -3,6 +3,7 @@ package apig
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/apig-go/apig/internal/errorbody"
 )
 
 // Whatever a time looks like, it is no error, and what follows it is read too: the
@@ -40,19 +43,17 @@ func TestTimes(t *testing.T) {
 		"array":                     {`["2020-08-03T01:36:00Z"]`, time.Time{}},
 	}
 	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			var record PublishRecord
-			var version Version
-			var environment Environment
-			require.NoError(t, json.Unmarshal([]byte(`{"publish_time":`+tt.raw+`,"version_id":"v"}`), &record))
-			require.NoError(t, json.Unmarshal([]byte(`{"publish_time":`+tt.raw+`,"version_id":"v"}`), &version))
-			require.NoError(t, json.Unmarshal([]byte(`{"create_time":`+tt.raw+`,"id":"v"}`), &environment))
-			assert.Equal(t, "v v v", record.VersionID+" "+version.ID+" "+environment.ID)
-			for _, got := range []time.Time{record.PublishTime, version.PublishTime, environment.CreateTime} {
-				assert.True(t, got.Equal(tt.want), "got %v, want %v", got, tt.want)
-				assert.Equal(t, tt.want.IsZero(), got.IsZero())
-			}
-		})
+		var record PublishRecord
+		var version Version
+		var environment Environment
+		require.NoError(t, json.Unmarshal([]byte(`{"publish_time":`+tt.raw+`,"version_id":"v"}`), &record))
+		require.NoError(t, json.Unmarshal([]byte(`{"publish_time":`+tt.raw+`,"version_id":"v"}`), &version))
+		require.NoError(t, json.Unmarshal([]byte(`{"create_time":`+tt.raw+`,"id":"v"}`), &environment))
+		assert.Equal(t, "v v v", record.VersionID+" "+version.ID+" "+environment.ID)
+		for _, got := range []time.Time{record.PublishTime, version.PublishTime, environment.CreateTime} {
+			assert.True(t, got.Equal(tt.want), "%s: got %v, want %v", name, got, tt.want)
+			assert.Equal(t, tt.want.IsZero(), got.IsZero())
+		}
 	}
 }
 
@@ -61,7 +62,7 @@ func TestTimes(t *testing.T) {
 func TestModelsJSON(t *testing.T) {
 	at := testTime.Truncate(time.Second)
 	record := publishedRecord
-	record.RequestID, record.Recovered = testRequestID, true
+	record.RequestID, record.Recovered, record.Replayed = testRequestID, true, true
 	b, err := json.Marshal(record)
 	require.NoError(t, err)
 	assert.JSONEq(t, publishedBody, string(b))
@@ -71,18 +72,18 @@ func TestModelsJSON(t *testing.T) {
 		into  any
 		want  string
 	}{
-		"record":      {PublishRecord{APIID: "a", EnvID: "e"}, new(PublishRecord), `{"publish_id":"","api_id":"a","api_name":"","env_id":"e","remark":"","version_id":""}`},
-		"version":     {Version{ID: "v", Status: StatusInEffect, PublishTime: at}, new(Version), `{"version_id":"v","version_no":"","api_id":"","env_id":"","env_name":"","remark":"","publish_time":"2020-08-03T01:36:00Z","status":1}`},
-		"old version": {Version{ID: "v", Status: 2}, new(Version), `{"version_id":"v","version_no":"","api_id":"","env_id":"","env_name":"","remark":"","status":2}`},
-		"environment": {Environment{ID: "e", Name: "DEV"}, new(Environment), `{"id":"e","name":"DEV","remark":""}`},
+		"record":       {PublishRecord{APIID: "a", EnvID: "e"}, new(PublishRecord), `{"publish_id":"","api_id":"a","api_name":"","env_id":"e","remark":"","version_id":""}`},
+		"record, tag":  {PublishRecord{Remark: "1.4.2", Tag: "3fa9c1b2d0"}, new(PublishRecord), `{"publish_id":"","api_id":"","api_name":"","env_id":"","remark":"1.4.2 apig:3fa9c1b2d0","version_id":""}`},
+		"version, tag": {Version{Tag: "3fa9c1b2d0"}, new(Version), `{"version_id":"","version_no":"","api_id":"","env_id":"","env_name":"","remark":"apig:3fa9c1b2d0","status":0}`},
+		"version":      {Version{ID: "v", Status: inEffect, PublishTime: at}, new(Version), `{"version_id":"v","version_no":"","api_id":"","env_id":"","env_name":"","remark":"","publish_time":"2020-08-03T01:36:00Z","status":1}`},
+		"old version":  {Version{ID: "v", Status: 2}, new(Version), `{"version_id":"v","version_no":"","api_id":"","env_id":"","env_name":"","remark":"","status":2}`},
+		"environment":  {Environment{ID: "e", Name: "DEV"}, new(Environment), `{"id":"e","name":"DEV","remark":""}`},
 	} {
-		t.Run(name, func(t *testing.T) {
-			b, err := json.Marshal(tt.value)
-			require.NoError(t, err)
-			assert.JSONEq(t, tt.want, string(b))
-			require.NoError(t, json.Unmarshal(b, tt.into))
-			assert.Equal(t, fmt.Sprintf("&%+v", tt.value), fmt.Sprintf("%+v", tt.into))
-		})
+		b, err := json.Marshal(tt.value)
+		require.NoError(t, err, name)
+		assert.JSONEq(t, tt.want, string(b))
+		require.NoError(t, json.Unmarshal(b, tt.into))
+		assert.Equal(t, fmt.Sprintf("&%+v", tt.value), fmt.Sprintf("%+v", tt.into))
 	}
 }
 
@@ -110,22 +111,6 @@ func TestModelsOfNull(t *testing.T) {
 	within := struct{ Record PublishRecord }{PublishRecord{APIID: "a"}}
 	require.NoError(t, json.Unmarshal([]byte(`{"Record":null}`), &within))
 	assert.Equal(t, "a", within.Record.APIID)
-}
-
-func TestInEffect(t *testing.T) {
-	assert.True(t, Version{Status: StatusInEffect}.InEffect())
-	for _, status := range []Status{StatusNotInEffect, 0, 3} {
-		assert.False(t, Version{Status: status}.InEffect(), "%v", status)
-	}
-}
-
-func TestStatus(t *testing.T) {
-	for status, want := range map[Status]string{
-		StatusInEffect: "in effect", StatusNotInEffect: "not in effect", 0: "status 0", 3: "status 3", -1: "status -1",
-	} {
-		assert.Equal(t, want, fmt.Sprint(status))
-		assert.Equal(t, status == StatusInEffect, (&Version{Status: status}).InEffect())
-	}
 }
 
 // apiRow is an API in a list with what belongs to its publications.
@@ -166,11 +151,9 @@ func TestPublications(t *testing.T) {
 		"repeated":                   {`,"run_env_id":"e1|e2","run_env_id":"e3"`, []Publication{{EnvID: "e3"}}},
 	}
 	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			got := API{Publications: []Publication{{EnvID: "of before"}}}
-			require.NoError(t, json.Unmarshal([]byte(apiRow(tt.parts)), &got))
-			assert.Equal(t, API{ID: "a", Name: "orders", Publications: tt.want}, got)
-		})
+		got := API{Publications: []Publication{{EnvID: "of before"}}}
+		require.NoError(t, json.Unmarshal([]byte(apiRow(tt.parts)), &got), name)
+		assert.Equal(t, API{ID: "a", Name: "orders", Publications: tt.want}, got, name)
 	}
 	most := apiRow(`,"run_env_id":"e` + strings.Repeat("|e", maxEnvironments-1) + `"`)
 	var api API
@@ -218,7 +201,8 @@ func FuzzPublications(f *testing.F) {
 		}
 		var api API
 		if err := json.Unmarshal(row, &api); err != nil {
-			if strings.Count(ids, "|") < maxEnvironments {
+			valid := func(id string) bool { return id == "" || isID(id) && errorbody.Line(id, maxCode) == id }
+			if strings.Count(ids, "|") < maxEnvironments && !slices.ContainsFunc(strings.Split(ids, "|"), func(id string) bool { return !valid(id) }) {
 				t.Fatal(err)
 			}
 			return

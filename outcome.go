@@ -8,14 +8,14 @@ import (
 	"github.com/apig-go/apig/internal/errorbody"
 )
 
-// Outcome is what became of a change.
+// Outcome is the result of a change.
 type Outcome int
 
 // The outcomes of a change.
 const (
-	Unknown    Outcome = iota // it may have been applied, and the client could not find out
+	Unknown    Outcome = iota // it may have been, or may yet be, applied
 	Applied                   // it was applied
-	NotApplied                // it was not, and will not be
+	NotApplied                // it was not applied, and will not be
 )
 
 // String is the outcome in lower case: applied, not applied or unknown.
@@ -29,10 +29,14 @@ func (o Outcome) String() string {
 	return "unknown"
 }
 
-// OutcomeOf says what an error that a change has returned means: nil is Applied,
-// an error that matches [ErrOutcomeUnknown] is Unknown, and every other one is
-// NotApplied. Of a [*BatchError] it is the worst of its items: Unknown before
-// NotApplied. The other APIs of the batch were applied all the same.
+// OutcomeOf returns the outcome that the error of a change stands for:
+//
+//   - nil is Applied
+//   - an error that matches [ErrOutcomeUnknown] is Unknown
+//   - any other error is NotApplied
+//
+// For a [*BatchError] it is Unknown if any of its items is, otherwise NotApplied.
+// APIs of the batch that are not in the error were changed.
 func OutcomeOf(err error) Outcome {
 	switch {
 	case err == nil:
@@ -43,56 +47,49 @@ func OutcomeOf(err error) Outcome {
 	return NotApplied
 }
 
-// UnknownError is a change that may have been applied and whose outcome could
-// not be found out. It matches [ErrOutcomeUnknown], and errors.As finds what began
-// it, such as an [*APIGError]. [Client.Settle] looks again.
+// UnknownError is a change that may have been, or may yet be, applied: its answer
+// was lost and the gateway's history did not settle the question. It matches
+// [ErrOutcomeUnknown]. errors.As finds the failure of its request, such as an
+// [*APIGError], unless the UnknownError was made from JSON.
 //
-// Its fields are enough to go on, for a person as for another process: Settle
-// takes an UnknownError that was made again from its JSON. On another machine its
-// clock counts where SentAtGateway is zero and the remark has no tag: one that is
-// more than ten seconds off from that of the first can make Settle take what was
-// applied for not applied.
+// [Client.Settle] looks again. It needs only the exported fields, so an UnknownError may
+// be stored as JSON and settled later by another process.
 type UnknownError struct {
 	// Op is the method that was called, such as Publish.
 	Op string `json:"op"`
-	// InstanceID is the gateway. Settle of a client for another one leaves the
-	// outcome unknown; empty, in JSON made by hand, means that of the client.
+	// InstanceID is the gateway. In JSON written by hand it may be empty, for the
+	// gateway of the client that settles.
 	InstanceID string `json:"instance_id,omitempty"`
-	// APIID is the API that it was about.
+	// APIID is the API.
 	APIID string `json:"api_id"`
-	// EnvID is the environment, or empty where a version says it.
+	// EnvID is the environment. It is empty for SwitchVersion and OfflineVersion.
 	EnvID string `json:"env_id,omitempty"`
-	// VersionID is the version that was to be switched to or taken offline.
+	// VersionID is the version to switch to or to take offline; otherwise empty.
 	VersionID string `json:"version_id,omitempty"`
-	// Remark is the remark as it was sent, with its tag if it has one. The
-	// version that a lost publication has made has it too.
+	// Remark is the caller's remark.
 	Remark string `json:"remark,omitempty"`
-	// Tagged says that the remark has a tag of RetryPolicy.TagRemark, which no
-	// other call has.
-	Tagged bool `json:"tagged,omitempty"`
-	// SentAt is when the first attempt began whose outcome is unknown, by the
-	// clock of this machine.
+	// Tag is the tag that follows the remark of a publication. It is empty if none
+	// was sent.
+	Tag string `json:"tag,omitempty"`
+	// SentAt is when the lost request was sent, by the clock of the machine that
+	// sent it.
 	SentAt time.Time `json:"sent_at,omitzero"`
-	// SentAtGateway is the same by the gateway's clock, to within two seconds;
-	// zero if it is not known that well.
-	SentAtGateway time.Time `json:"sent_at_gateway,omitzero"`
-	// FailedAt is when the last attempt had failed. What was lost may be applied
-	// until twice RetryPolicy.SettleWait after it.
+	// FailedAt is when the request failed, by the same clock.
 	FailedAt time.Time `json:"failed_at,omitzero"`
+	// ArrivesWithin is how long after FailedAt the change may yet be applied. In
+	// JSON it is a number of nanoseconds. Zero means twice the SettleWait of the client
+	// that settles.
+	ArrivesWithin time.Duration `json:"arrives_within,omitempty"`
 	// Attempts is how many requests the call had made.
 	Attempts int `json:"attempts,omitempty"`
 
-	cause error  // of the last attempt; nil in one made from JSON
+	cause error  // the failure of the request; nil in an error made from JSON
 	why   string // it could not be settled
-	ended error  // of the caller's context, or the mistake for which Settle did not look; or nil
-
-	// rivals are publications of the client whose versions are not this one's; nil
-	// in an error made from JSON.
-	rivals *rivals
+	ended error  // the end of the context, or a mistake that kept Settle from looking; or nil
 }
 
-// Error is one line: the operation, the API, the failure and why its outcome
-// could not be found out.
+// Error is one line: the operation, the API, the failure, and why the history did
+// not settle it.
 func (e *UnknownError) Error() string { return subject(e.Op, e.APIID) + ": " + e.reason() }
 
 func (e *UnknownError) reason() string {
@@ -106,9 +103,9 @@ func (e *UnknownError) reason() string {
 	return s
 }
 
-// Unwrap returns [ErrOutcomeUnknown], the failure of the attempt and the end of the
-// context. A failure to read the history is not among them: it would make the
-// change look forbidden or throttled.
+// Unwrap returns [ErrOutcomeUnknown], the failure of the request, and the end of the
+// context or the mistake that kept Settle from looking. A failure to read the history
+// is not among them: it would make the change look forbidden or throttled.
 func (e *UnknownError) Unwrap() []error {
 	tree := []error{ErrOutcomeUnknown}
 	if e.cause != nil {
@@ -122,13 +119,14 @@ func (e *UnknownError) Unwrap() []error {
 
 // LogValue makes the error a group in structured logs.
 func (e *UnknownError) LogValue() slog.Value {
-	attrs := []slog.Attr{slog.String("op", e.Op)}
+	attrs := []slog.Attr{slog.String("op", errorbody.Line(e.Op, maxCode))}
 	for _, a := range []slog.Attr{
 		slog.String("instance_id", errorbody.Line(e.InstanceID, maxCode)),
 		slog.String("api_id", errorbody.Line(e.APIID, maxCode)),
 		slog.String("env_id", errorbody.Line(e.EnvID, maxCode)),
 		slog.String("version_id", errorbody.Line(e.VersionID, maxCode)),
 		slog.String("remark", errorbody.Line(e.Remark, maxMessage)),
+		slog.String("tag", errorbody.Line(e.Tag, maxCode)),
 	} {
 		if a.Value.String() != "" {
 			attrs = append(attrs, a)
@@ -136,9 +134,6 @@ func (e *UnknownError) LogValue() slog.Value {
 	}
 	if !e.SentAt.IsZero() {
 		attrs = append(attrs, slog.Time("sent_at", e.SentAt))
-	}
-	if !e.SentAtGateway.IsZero() {
-		attrs = append(attrs, slog.Time("sent_at_gateway", e.SentAtGateway))
 	}
 	return slog.GroupValue(append(attrs, slog.Int("attempts", e.Attempts), slog.String("reason", e.reason()))...)
 }
@@ -148,4 +143,48 @@ func (e *UnknownError) stillUnknown(why string, ended error) *UnknownError {
 	again := *e
 	again.why, again.ended = why, ended
 	return &again
+}
+
+// notApplied is the error after a look that proved that nothing was applied.
+func (e *UnknownError) notApplied() *CallError {
+	n := &CallError{Op: e.Op, APIID: e.APIID, Attempts: e.Attempts, why: "not applied, as the gateway's history shows"}
+	if e.cause != nil {
+		n.why += "; the failure was: " + reasonOf(e.cause)
+		n.tree = []error{e.cause}
+	}
+	return n
+}
+
+// check reports the mistakes in an error that was not made by this package, or not
+// by a client of this gateway.
+func (e *UnknownError) check(act *action, instanceID string) error {
+	var bad problems
+	if act == nil {
+		bad.addf("UnknownError.Op \"%s\" is not a method that changes something", errorbody.Line(e.Op, maxCode))
+	}
+	if !sameOrEmpty(e.InstanceID, instanceID) {
+		bad.addf("UnknownError.InstanceID \"%s\" is another gateway than the client's, \"%s\"",
+			errorbody.Line(e.InstanceID, maxCode), errorbody.Line(instanceID, maxCode))
+	}
+	bad.id("UnknownError.APIID", e.APIID)
+	if act == online || act == offline {
+		bad.id("UnknownError.EnvID", e.EnvID)
+	} else {
+		bad.id("UnknownError.VersionID", e.VersionID)
+	}
+	if e.SentAt.IsZero() {
+		bad.addf("UnknownError.SentAt is zero")
+	}
+	if e.ArrivesWithin < 0 || e.ArrivesWithin > 2*longestWait {
+		bad.addf("UnknownError.ArrivesWithin %v is not between 0 and %v", e.ArrivesWithin, 2*longestWait)
+	}
+	if e.Tag != "" && !isTag(e.Tag) {
+		bad.addf("UnknownError.Tag \"%s\" is not a tag", errorbody.Line(e.Tag, maxCode))
+	}
+	return bad.err()
+}
+
+// failure is the lost request.
+func (e *UnknownError) failure() *failure {
+	return &failure{err: e.cause, verdict: unknown, start: e.SentAt, end: e.FailedAt, foreign: e.cause == nil}
 }

@@ -74,6 +74,8 @@ func TestActionRecord(t *testing.T) {
 		"published, called HTML":            {"Publish", respond(201, publishedBody, "Content-Type", "text/html"), publishedRecord},
 		"published, with status 200":        {"Publish", respondJSON(200, publishedBody), publishedRecord},
 		"published, with status 202":        {"Publish", respondJSON(202, publishedBody), publishedRecord},
+		"with a tag":                        {"Publish", replaced(publishedBody, `environment"`, `environment apig:3FA9c1b2d0"`), with(publishedRecord, func(r *PublishRecord) { r.Tag = "3fa9c1b2d0" })},
+		"with escapes":                      {"Publish", replaced(publishedBody, "Api_mock", `Api_mock`), publishedRecord},
 		"request id":                        {"Publish", respondJSON(201, publishedBody, "X-Request-Id", testRequestID), withRequestID},
 		"the least that is documented":      {"Publish", respondJSON(201, recordWithout("api_name", "remark")), with(noName, func(r *PublishRecord) { r.Remark = "" })},
 		"fields of the future":              {"Publish", replaced(publishedBody, "{", `{"new":{"api_id":"x"},"more":[1],`), publishedRecord},
@@ -90,116 +92,78 @@ func TestActionRecord(t *testing.T) {
 		"offline, with the remark":         {"Offline", replaced(offlineBody, "{", `{"remark":"maintenance",`), offlineWithRemark},
 		"offline, without a content type":  {"Offline", respond(201, offlineBody), offline},
 		"offline, with status 200":         {"Offline", respondJSON(200, offlineBody), offline},
-		"offline, with nothing to say": {
-			"Offline", respond(204, "", "X-Request-Id", testRequestID),
-			PublishRecord{APIID: testAPI, EnvID: EnvRelease, RequestID: testRequestID},
-		},
 	}
 	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			c, mt := newTest(t)
-			mt.RegisterResponder(http.MethodPost, actionURL, tt.answer)
-			got, err := directions[tt.op](c, t.Context(), testRequest)
-			require.NoError(t, err)
-			assert.Equal(t, tt.want, *got)
-			assert.Equal(t, 1, mt.GetTotalCallCount())
-		})
+		c, mt := newTest(t)
+		mt.RegisterResponder(http.MethodPost, actionURL, tt.answer)
+		got, err := directions[tt.op](c, t.Context(), testRequest)
+		require.NoError(t, err, name)
+		assert.Equal(t, tt.want, *got, name)
+		assert.Equal(t, 1, mt.GetTotalCallCount())
 	}
 }
 
-// The refusals that the documentation shows, and more codes of the same
-// statuses: nothing was applied, nothing is repeated, nothing has to be found out.
+// Refusals as the documentation shows them: nothing was applied, nothing is sent again,
+// nothing has to be found out.
 func TestActionRefused(t *testing.T) {
-	tests := map[string]struct {
-		status   int
-		code     Code
-		message  string
-		sentinel error
-		text     string
+	for _, tt := range []struct {
+		status  int
+		code    Code
+		message string
+		is      error
+		text    string
 	}{
-		"wrong parameter": {400, CodeInvalidParameter, "Invalid parameter value,parameterName:action. Please refer to the support documentation",
-			ErrBadRequest, "400 Bad Request, APIG.2011: "},
-		"not for this user":   {400, CodeOperationForbidden, "The operation is forbidden", ErrForbidden, "400 Bad Request, APIG.1119: "},
-		"wrong token":         {401, CodeTokenInvalid, "Incorrect token or token resolution failed", ErrUnauthorized, "401 Unauthorized, APIG.1002: "},
-		"frozen":              {401, CodeAccountFrozen, "The account is frozen", ErrForbidden, "401 Unauthorized, APIG.1013: "},
-		"no permission":       {403, CodeNoPermission, "No permissions to request this method", ErrForbidden, "403 Forbidden, APIG.1005: "},
-		"no such API":         {404, CodeAPINotFound, "API " + testAPI + " does not exist", ErrNotFound, "404 Not Found, APIG.3002: "},
-		"no such environment": {404, CodeEnvNotFound, "The environment does not exist", ErrNotFound, "404 Not Found, APIG.3003: "},
-		"no such publication": {404, CodeNotPublished, "The API publication record does not exist.", ErrNotPublished, "404 Not Found, APIG.3015: "},
-	}
-	for op, act := range directions {
-		for name, tt := range tests {
-			t.Run(op+"/"+name, func(t *testing.T) {
-				c, mt := newTest(t)
-				mt.RegisterResponder(http.MethodPost, actionURL,
-					respondJSON(tt.status, fmt.Sprintf(`{"error_code":%q,"error_msg":%q}`, tt.code, tt.message), "X-Request-Id", testRequestID))
-				record, err := act(c, t.Context(), testRequest)
-				assert.Nil(t, record)
-				require.EqualError(t, err, "apig: "+op+" API "+testAPI+": "+tt.text+tt.message+" (request id "+testRequestID+")")
-				var e *APIGError
-				require.ErrorAs(t, err, &e)
-				assert.Equal(t, APIGError{
-					Op: op, APIID: testAPI, StatusCode: tt.status, Code: tt.code, Message: tt.message, RequestID: testRequestID, Attempts: 1,
-				}, *e)
-				assert.ErrorIs(t, err, tt.sentinel)
-				assert.Equal(t, NotApplied, OutcomeOf(err))
-				assert.Equal(t, 1, mt.GetTotalCallCount())
-			})
-		}
-	}
-}
-
-// After a 500 the change may have been made. The history tells: that it was not,
-// then it may be repeated; that it was; or nothing.
-func TestActionServerError(t *testing.T) {
-	inEffect := func(age time.Duration) httpmock.Responder {
-		return func(r *http.Request) (*http.Response, error) {
-			now := time.Now().UTC()
-			return respondJSON(200, fmt.Sprintf(`{"total":1,"api_versions":[{"version_id":"v","remark":"1.4.2","status":1,"publish_time":%q}]}`,
-				now.Add(-age).Format(time.RFC3339)), "Date", now.Format(http.TimeFormat))(r)
-		}
-	}
-	none := respondJSON(200, emptyHistoryBody)
-	tests := map[string]struct {
-		op       string
-		attempts int
-		history  httpmock.Responder
-		outcome  Outcome
-		text     string
-		actions  int
-	}{
-		"publish: not applied":             {"Publish", 1, none, NotApplied, "500 Internal Server Error, APIG.9999: System error", 1},
-		"publish: not applied, repeatedly": {"Publish", 3, none, NotApplied, "500 Internal Server Error, APIG.9999: System error (3 attempts)", 3},
-		"publish: applied":                 {"Publish", 3, inEffect(0), Applied, "", 1},
-		"publish: no history": {"Publish", 3, respondJSON(403, noPermissionBody), Unknown,
-			"500 Internal Server Error, APIG.9999: System error; outcome unknown: the history cannot be read: 403 Forbidden, APIG.1005: No permissions to request this method", 1},
-		"offline: not applied": {"Offline", 3, inEffect(time.Hour), NotApplied, "500 Internal Server Error, APIG.9999: System error (3 attempts)", 3},
-		"offline: applied":     {"Offline", 3, none, Applied, "", 1},
-		"offline: no history": {"Offline", 3, respondJSON(403, noPermissionBody), Unknown,
-			"500 Internal Server Error, APIG.9999: System error; outcome unknown: the history cannot be read: 403 Forbidden, APIG.1005: No permissions to request this method", 1},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			c, mt := newTest(t, attempts(tt.attempts))
-			mt.RegisterResponder(http.MethodPost, actionURL, respondJSON(500, systemBody))
-			mt.RegisterResponder(http.MethodGet, historyURL, tt.history)
-			mt.RegisterResponder(http.MethodGet, instanceURL+"/apis/runtime/"+testAPI, respondJSON(403, noPermissionBody))
-			record, err := directions[tt.op](c, t.Context(), ActionRequest{APIID: testAPI, EnvID: EnvRelease, Remark: "1.4.2"})
-			assert.Equal(t, tt.outcome, OutcomeOf(err))
-			assert.Equal(t, tt.actions, actions(mt))
-			if tt.outcome == Applied {
-				require.NoError(t, err)
-				assert.True(t, record.Recovered)
-				return
-			}
+		{400, "APIG.2011", "Invalid parameter value,parameterName:action. Please refer to the support documentation", ErrBadRequest, "400 Bad Request"},
+		{401, "APIG.1002", "Incorrect token or token resolution failed", ErrUnauthorized, "401 Unauthorized"},
+		{403, "APIG.1005", "No permissions to request this method", ErrForbidden, "403 Forbidden"},
+		{404, CodeAPINotFound, "API " + testAPI + " does not exist", ErrNotFound, "404 Not Found"},
+		{404, codeNotPublished, "The API publication record does not exist.", ErrNotPublished, "404 Not Found"},
+	} {
+		for op, act := range directions {
+			c, mt := newTest(t)
+			mt.RegisterResponder(http.MethodPost, actionURL,
+				respondJSON(tt.status, fmt.Sprintf(`{"error_code":%q,"error_msg":%q}`, tt.code, tt.message), "X-Request-Id", testRequestID))
+			record, err := act(c, t.Context(), testRequest)
 			assert.Nil(t, record)
-			require.EqualError(t, err, "apig: "+tt.op+" API "+testAPI+": "+tt.text)
+			require.EqualError(t, err, fmt.Sprintf("apig: %s API %s: %s, %s: %s (request id %s)", op, testAPI, tt.text, tt.code, tt.message, testRequestID))
 			var e *APIGError
 			require.ErrorAs(t, err, &e)
-			assert.Equal(t, []any{tt.op, 500, CodeInternal, tt.actions}, []any{e.Op, e.StatusCode, e.Code, e.Attempts})
+			assert.Equal(t, APIGError{
+				Op: op, APIID: testAPI, StatusCode: tt.status, Code: tt.code, Message: tt.message, RequestID: testRequestID, Attempts: 1,
+			}, *e)
+			assert.ErrorIs(t, err, tt.is)
+			assert.Equal(t, NotApplied, OutcomeOf(err))
+			assert.Equal(t, 1, mt.GetTotalCallCount())
+		}
+	}
+}
+
+// A failure that was settled as not applied is the error. While it is not settled, the
+// error names it and why.
+func TestActionServerError(t *testing.T) {
+	for op, act := range directions {
+		for n, history := range map[int]httpmock.Responder{1: respondJSON(403, noPermissionBody), 3: historyOf()} {
+			if op == "Offline" {
+				n = 1 // an empty history proves nothing of it
+			}
+			c, mt := newTest(t, attempts(3))
+			mt.RegisterResponder(http.MethodPost, actionURL, respondJSON(500, systemBody))
+			mt.RegisterResponder(http.MethodGet, historyURL, history)
+			_, err := act(c, t.Context(), testRequest)
+			assert.Equal(t, n, actions(mt))
+			var e *APIGError
+			require.ErrorAs(t, err, &e)
+			assert.Equal(t, []any{op, 500, Code("APIG.9999"), n}, []any{e.Op, e.StatusCode, e.Code, e.Attempts})
 			assert.ErrorIs(t, err, ErrServer)
 			assert.NotErrorIs(t, err, ErrForbidden, "that is the history's")
-		})
+			assert.Equal(t, n == 1, OutcomeOf(err) == Unknown)
+			text := "apig: " + op + " API " + testAPI + ": 500 Internal Server Error, APIG.9999: System error"
+			if n == 3 {
+				require.EqualError(t, err, text+" (3 attempts)")
+			} else {
+				require.ErrorContains(t, err, text+"; outcome unknown: the history ")
+			}
+		}
 	}
 }
 
@@ -222,8 +186,9 @@ func TestUnreadableSuccess(t *testing.T) {
 	}{
 		"empty":                    {respondJSON(201, ""), "", "status 201, the body is empty"},
 		"empty 200":                {respondJSON(200, ""), "", "status 200, the body is empty"},
-		"empty 202":                {respondJSON(202, ""), "", "status 202, the body is empty"},
-		"no content":               {respond(204, ""), "Publish", "status 204, the body is empty"},
+		"empty 202":                {respondJSON(202, ""), "", "status 202, "},
+		"accepted":                 {respondJSON(202, publishedBody), "Offline", "status 202, which only says that the change was accepted"},
+		"no content":               {respond(204, ""), "", "status 204, the body is empty"},
 		"null":                     {respondJSON(201, "null"), "", "not a record of this API in this environment"},
 		"empty object":             {respondJSON(201, "{}"), "", "not a record of this API in this environment"},
 		"array":                    {respondJSON(201, "["+publishedBody+"]"), "", "not a publication record: json: cannot unmarshal array"},
@@ -244,6 +209,8 @@ func TestUnreadableSuccess(t *testing.T) {
 		"no API":                          {respondJSON(201, recordWithout("api_id")), "", "not a record of this API"},
 		"another API":                     {with(testAPI, another), "", "not a record of this API"},
 		"another environment":             {with(EnvRelease, another), "", "not a record of this API"},
+		"a version that is no ID":         {with("ee1a5a38d3d3493abf1dc4ed6cacfa0b", "../x"), "", "it has an invalid ID: ../x"},
+		"a version with the token":        {with("ee1a5a38d3d3493abf1dc4ed6cacfa0b", testToken), "", "it has an invalid ID: REDACTED"},
 		"API of a wrong type":             {with(`"`+testAPI+`"`, "5"), "", "cannot unmarshal number"},
 		"version of a wrong type":         {with(`"ee1a5a38d3d3493abf1dc4ed6cacfa0b"`, "{}"), "", "cannot unmarshal object"},
 		"remark of a wrong type":          {with(`"Published to the production environment"`, "[]"), "", "cannot unmarshal array"},
@@ -292,14 +259,14 @@ func TestCutRecord(t *testing.T) {
 
 // Mistakes are found before the network, all of them at once, and named.
 func TestActionArguments(t *testing.T) {
-	request := func(apiID string) ActionRequest { return ActionRequest{APIID: apiID, EnvID: EnvRelease} }
+	request := func(apiID string) PublishRequest { return PublishRequest{APIID: apiID, EnvID: EnvRelease} }
 	tests := map[string]struct {
-		request ActionRequest
+		request PublishRequest
 		text    string
 	}{
-		"nothing":                 {ActionRequest{}, "APIID is empty; EnvID is empty"},
+		"nothing":                 {PublishRequest{}, "APIID is empty; EnvID is empty"},
 		"no API":                  {request(""), "APIID is empty"},
-		"no environment":          {ActionRequest{APIID: testAPI}, "EnvID is empty"},
+		"no environment":          {PublishRequest{APIID: testAPI}, "EnvID is empty"},
 		"dot":                     {request("."), `APIID "." is not an ID`},
 		"two dots":                {request(".."), `APIID ".." is not an ID`},
 		"path":                    {request("a/b"), `APIID "a/b" is not an ID`},
@@ -314,88 +281,140 @@ func TestActionArguments(t *testing.T) {
 		"DEL":                     {request("a\x7f"), `APIID "a\x7f" is not an ID`},
 		"C1":                      {request("a\u0085"), `APIID "a\u0085" is not an ID`},
 		"API of invalid UTF-8":    {request("a\xff"), `APIID "a\xff" is not an ID`},
-		"environment as a path":   {ActionRequest{APIID: testAPI, EnvID: "../x"}, `EnvID "../x" is not an ID`},
-		"very long":               {request(strings.Repeat("x/", 500)), `APIID "` + strings.Repeat("x/", 32) + `…" is not an ID`},
-		"remark of invalid UTF-8": {ActionRequest{APIID: testAPI, EnvID: EnvRelease, Remark: "caf\xe9"}, "Remark is not valid UTF-8"},
+		"environment as a path":   {PublishRequest{APIID: testAPI, EnvID: "../x"}, `EnvID "../x" is not an ID`},
+		"long and no ID":          {request(strings.Repeat("x/", 100)), `APIID "` + strings.Repeat("x/", 32) + `…" is not an ID`},
+		"very long":               {request(strings.Repeat("x", 1<<20)), "APIID has 1048576 bytes, an ID has at most 255"},
+		"a byte too long":         {request(strings.Repeat("発", 85) + "x"), "APIID has 256 bytes, an ID has at most 255"},
+		"remark of invalid UTF-8": {PublishRequest{APIID: testAPI, EnvID: EnvRelease, Remark: "caf\xe9"}, "Remark is not valid UTF-8"},
 		"everything": {
-			ActionRequest{EnvID: "..", Remark: strings.Repeat("x", 256)},
+			PublishRequest{EnvID: "..", Remark: strings.Repeat("x", 256)},
 			`APIID is empty; EnvID ".." is not an ID; Remark has 256 characters, at most 255 are allowed`,
 		},
 	}
 	for op, act := range directions {
 		for name, tt := range tests {
-			t.Run(op+"/"+name, func(t *testing.T) {
-				c, mt := newTest(t)
-				record, err := act(c, t.Context(), tt.request)
-				assert.Nil(t, record)
-				require.EqualError(t, err, "apig: invalid argument: "+tt.text)
-				assert.ErrorIs(t, err, ErrInvalidArgument)
-				assert.Zero(t, mt.GetTotalCallCount())
-			})
+			c, mt := newTest(t)
+			record, err := act(c, t.Context(), tt.request)
+			assert.Nil(t, record)
+			require.EqualError(t, err, "apig: invalid argument: "+tt.text, "%s, %s", op, name)
+			assert.ErrorIs(t, err, ErrInvalidArgument)
+			assert.Zero(t, mt.GetTotalCallCount())
 		}
 	}
 }
 
-// sentRemarks answers every action as documented and collects the remarks that
-// came with them.
-func sentRemarks(mt *httpmock.MockTransport) *[]string {
-	remarks := &[]string{}
-	mt.RegisterResponder(http.MethodPost, actionURL, func(r *http.Request) (*http.Response, error) {
-		var body struct{ Remark string }
-		err := json.NewDecoder(r.Body).Decode(&body)
-		*remarks = append(*remarks, body.Remark)
-		return httpmock.NewStringResponse(201, publishedBody), err
-	})
-	return remarks
-}
-
-// The service counts characters, which are not bytes.
-func TestRemarkLength(t *testing.T) {
-	for name, tt := range map[string]struct {
-		op     string
-		tagged bool
-		most   int
+// The remark on the wire. The service counts characters, which are not bytes.
+func TestRemarkAndTag(t *testing.T) {
+	const tag = " apig:[0-9a-f]{10}$"
+	long := func(n int, character string) string { return strings.Repeat(character, n) }
+	seen := map[string]bool{}
+	for _, tt := range []struct {
+		op, remark, want string // a pattern
+		disabled         bool
 	}{
-		"publish":                   {"Publish", false, 255},
-		"publish, with a tag":       {"Publish", true, 243}, // a space, a number sign and ten digits follow
-		"offline":                   {"Offline", false, 255},
-		"offline, which has no tag": {"Offline", true, 255},
+		{"Publish", "", "^apig:[0-9a-f]{10}$", false}, // no space in front of a tag that stands alone
+		{"Publish", "1.4.2", "^1.4.2" + tag, false},
+		{"Publish", "1.4.2", "^1.4.2" + tag, false},
+		{"Publish", "1.4.2 apig:0123456789", "^1.4.2" + tag, false}, // a copied tag is taken off
+		{"Publish", "apig:0123456789", "^apig:[0-9a-f]{10}$", false},
+		{"Publish", "see apig:0123456789 there", "^see apig:0123456789 there" + tag, false},
+		{"Publish", long(239, "x"), "^x{239}" + tag, false}, // a space, apig, a colon and ten digits follow
+		{"Publish", long(239, "发"), "^发{239}" + tag, false},
+		{"Publish", long(239, "🚀"), "^🚀{239}" + tag, false},
+		{"Publish", long(240, "🚀"), "^🚀{240}$", false},
+		{"Publish", long(255, "x"), "^x{255}$", false},
+		{"Publish", "1.4.2", "^1.4.2$", true},
+		{"Publish", "1.4.2 apig:0123456789", "^1.4.2 apig:0123456789$", true},
+		{"Publish", long(255, "发"), "^发{255}$", true},
+		{"Offline", "1.4.2", "^1.4.2$", false},
+		{"Offline", long(255, "🚀"), "^🚀{255}$", false},
+		{"Publish", long(256, "x"), "", false},
+		{"Publish", long(256, "发"), "", true},
+		{"Offline", long(256, "🚀"), "", false},
 	} {
-		for script, character := range map[string]string{"ASCII": "x", "CJK": "发", "emoji": "🚀"} {
-			t.Run(name+"/"+script, func(t *testing.T) {
-				c, mt := newTest(t, func(cfg *Config) { cfg.Retry.TagRemark = tt.tagged })
-				sent := sentRemarks(mt)
-				r := testRequest
-				r.Remark = strings.Repeat(character, tt.most+1)
-				_, err := directions[tt.op](c, t.Context(), r)
-				require.EqualError(t, err, fmt.Sprintf("apig: invalid argument: Remark has %d characters, at most %d are allowed", tt.most+1, tt.most))
-				assert.Empty(t, *sent)
-
-				r.Remark = strings.Repeat(character, tt.most)
-				_, err = directions[tt.op](c, t.Context(), r)
-				require.NoError(t, err)
-				require.Len(t, *sent, 1)
-				if tt.most == 255 {
-					assert.Equal(t, r.Remark, (*sent)[0])
-				} else {
-					assert.Regexp(t, "^"+character+"{243} #[0-9a-f]{10}$", (*sent)[0])
-				}
-			})
+		c, mt := newTest(t, func(cfg *Config) { cfg.DisableTags = tt.disabled })
+		mt.RegisterResponder(http.MethodPost, actionURL, func(r *http.Request) (*http.Response, error) {
+			var body struct{ Remark string }
+			err := json.NewDecoder(r.Body).Decode(&body)
+			assert.Regexp(t, tt.want, body.Remark)
+			if strings.Contains(tt.want, "{10}") {
+				assert.False(t, seen[body.Remark], "each call has a tag of its own")
+				seen[body.Remark] = true
+			}
+			return httpmock.NewStringResponse(201, publishedBody), err
+		})
+		_, err := directions[tt.op](c, t.Context(), PublishRequest{APIID: testAPI, EnvID: EnvRelease, Remark: tt.remark})
+		if tt.want == "" {
+			require.EqualError(t, err, "apig: invalid argument: Remark has 256 characters, at most 255 are allowed")
+			assert.Zero(t, mt.GetTotalCallCount())
+			continue
 		}
-	}
-}
-
-func TestRemarkTag(t *testing.T) {
-	c, mt := newTest(t, func(cfg *Config) { cfg.Retry.TagRemark = true })
-	sent := sentRemarks(mt)
-	for _, remark := range []string{"", "1.4.2", "1.4.2"} {
-		_, err := c.Publish(t.Context(), ActionRequest{APIID: testAPI, EnvID: EnvRelease, Remark: remark})
 		require.NoError(t, err)
 	}
-	require.Len(t, *sent, 3)
-	assert.Regexp(t, "^#[0-9a-f]{10}$", (*sent)[0], "no space in front of a tag that stands alone")
-	assert.Regexp(t, "^1.4.2 #[0-9a-f]{10}$", (*sent)[1])
-	assert.NotEqual(t, (*sent)[1], (*sent)[2], "a tag is of one call")
+}
+
+// Remarks as callers write them and as a service may change them.
+func TestSplitTag(t *testing.T) {
+	const tag = "3fa9c1b2d0"
+	for remark, text := range map[string]string{
+		"1.4.2 apig:3fa9c1b2d0":               "1.4.2",
+		"apig:3fa9c1b2d0":                     "",
+		" apig:3fa9c1b2d0":                    "",
+		"1.4.2 APIG:3FA9C1B2D0":               "1.4.2",
+		"1.4.2\r\napig:3fa9c1b2d0\r\n":        "1.4.2\r\n",
+		"1.4.2\u00a0apig：3fa9c1b2d0。":         "1.4.2\u00a0",
+		"1.4.2 apig_3fa9c1b2d0":               "1.4.2",
+		"1.4.2 apig 3fa9c1b2d0":               "1.4.2",
+		"发布 apig:3fa9c1b2d0":                  "发布",
+		"a apig:0123456789 apig:3fa9c1b2d0":   "a apig:0123456789",
+		"ends in blanks  \n apig:3fa9c1b2d0 ": "ends in blanks  \n",
+	} {
+		got, digits := splitTag(remark)
+		assert.Equal(t, []string{text, tag}, []string{got, digits}, "%q", remark)
+		v := Version{Remark: got, Tag: digits}
+		assert.True(t, v.endsIn(tag), "%q", remark)
+	}
+	for _, remark := range []string{ // no tag, but an escape or a missing colon does not hide it either
+		"1.4.2 apig%3A3fa9c1b2d0", "1.4.2 apig&#58;3fa9c1b2d0", "1.4.2 apig&colon;3fa9c1b2d0", `1.4.2 apig\u003a3fa9c1b2d0`,
+		"1.4.2 apig3fa9c1b2d0.", "myapig:3fa9c1b2d0", "apig of the shop 3fa9c1b2d0", "#3FA9C1B2D0", tag,
+	} {
+		got, digits := splitTag(remark)
+		assert.Equal(t, []string{remark, ""}, []string{got, digits}, "%q", remark)
+		assert.True(t, (&Version{Remark: remark}).endsIn(tag), "%q", remark)
+	}
+	for _, remark := range []string{
+		"", "1.4.2", "apig", "apig:", "apig:3fa9c1b2d", "apig:3fa9c1b2d0a", "apig:3fa9c1b2dg", "apig:3fa9c1b2d０",
+		"reverts apig:3fa9c1b2d0 of yesterday", "apig:3fa9c1b2d0 2", "\xffapig:3fa9c1b2d0\xffa", "发布发布发布发布",
+	} {
+		got, digits := splitTag(remark)
+		assert.Equal(t, []string{remark, ""}, []string{got, digits}, "%q", remark)
+		assert.False(t, (&Version{Remark: remark}).endsIn(tag), "%q", remark)
+	}
+	assert.Equal(t, "1.4.2 apig:3fa9c1b2d0", joinTag("1.4.2", tag))
+	assert.Equal(t, "apig:3fa9c1b2d0", joinTag("", tag))
+	assert.Equal(t, "1.4.2", joinTag("1.4.2", ""))
+}
+
+// What was joined is split again, whatever the service does with punctuation and
+// case. A remark that has no tag stays as it is.
+func FuzzTag(f *testing.F) {
+	for _, s := range []string{"", "1.4.2", "apig", "apig:3fa9c1b2d0", " apig:3fa9c1b2d0 ", "x%3a", "\xff", "发布\n"} {
+		f.Add(s, ":", "\n")
+	}
+	f.Fuzz(func(t *testing.T, remark, colon, end string) {
+		text, tag := splitTag(remark)
+		if tag == "" && text != remark || len(tag) != 0 && (len(tag) != tagDigits || tag != strings.ToLower(tag)) || !strings.HasPrefix(remark, text) {
+			t.Errorf("%q, %q of %q", text, tag, remark)
+		}
+		const ours = "3fa9c1b2d0"
+		joined := joinTag(remark, ours)
+		if colon != "" && strings.TrimFunc(colon+end, isPunctuation) == "" {
+			joined = strings.TrimSuffix(strings.ToUpper(joined), ":"+strings.ToUpper(ours)) + colon + ours + end
+		}
+		if _, got := splitTag(joined); got != ours {
+			t.Errorf("%q of %q", got, joined)
+		}
+	})
 }
 
 // What a proxy or a server sees, to the last byte.
@@ -422,12 +441,12 @@ func TestActionOnTheWire(t *testing.T) {
 			}))
 			t.Cleanup(server.Close)
 			cfg := testConfig(&http.Transport{})
-			cfg.Endpoint, cfg.UserAgent = server.URL+"/", tt.userAgent
+			cfg.Endpoint, cfg.UserAgent, cfg.DisableTags = server.URL+"/", tt.userAgent, true
 			c, err := New(cfg)
 			require.NoError(t, err)
 			t.Cleanup(c.CloseIdleConnections)
 
-			_, err = directions[tt.op](c, t.Context(), ActionRequest{APIID: testAPI, EnvID: EnvRelease, Remark: tt.remark})
+			_, err = directions[tt.op](c, t.Context(), PublishRequest{APIID: testAPI, EnvID: EnvRelease, Remark: tt.remark})
 			require.NoError(t, err)
 			require.Len(t, requests, 1)
 			assert.Equal(t, request{
@@ -468,6 +487,28 @@ func TestActionContextEnded(t *testing.T) {
 	}
 }
 
+// What is read without encoding/json is what encoding/json would read.
+func FuzzReadRecord(f *testing.F) {
+	usual := `{ "publish_id" : "p", "api_id":"a","api_name":"näme","env_id":"e", "remark":"", "publish_time":"2020-08-03T01:36:00.592970615Z","version_id":"v"}`
+	for _, s := range []string{
+		usual, usual + " \n", usual + "x", strings.ToUpper(usual), publishedBody, offlineBody, `{}`, ``, `} `, `null`, `[]`, `{"api_id":"a",}`, `{"api_id":"a"`,
+		`{"api_id":1}`, `{"api_id":null}`, `{"api_id":"\u0061"}`, `{"api_id":"a","api_id":"b"}`, `{"API_ID":"a"}`, `{"api_id":"a","other":"b"}`,
+		`{"api_id":"a","publish_time":"never"}`, `{"publish_time":"0001-01-01T00:00:00Z"}`, `{"publish_time":"2020-08-03T01:36:00+08:00"}`,
+		"{\"api_id\":\"a\tb\"}", "{\"api_id\":\"\xff\"}", "{\"api_id\":\"a\"}\x00", "{\"api_id\":\"a\"\u00a0}", `{"api_id" "a"}`, `{"remark":"a\"b"}`,
+		`{"publish_time":"2020-08-03T01:36:00Z","publish_time":""}`, `{"remark":"1.4.2 apig:3fa9c1b2d0"}`, `{"remark":"apig:3FA9C1B2D0"}`, `{"api_id":"a""env_id":"e"}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var want, got PublishRecord
+		wantErr := json.Unmarshal(b, &want)
+		require.Equal(t, wantErr == nil, readRecord(b, &got) == nil)
+		if wantErr == nil {
+			assert.Equal(t, want, got)
+		}
+	})
+}
+
 func FuzzRecord(f *testing.F) {
 	for _, body := range []string{
 		"", "null", "{}", "[]", `""`, "0", publishedBody, offlineBody, noAPIBody, publishedBody[:100], publishedBody + "x",
@@ -479,7 +520,7 @@ func FuzzRecord(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		for op, decode := range map[string]func(*answer, target) (*PublishRecord, error){
-			"Publish": decodePublished, "Offline": decodeOffline,
+			"Publish": decodePublished, "Offline": (*answer).record,
 		} {
 			record, err := decode(someAnswer(status, body, http.Header{}), target{apiID: testAPI, envID: EnvRelease})
 			switch {
@@ -491,7 +532,7 @@ func FuzzRecord(f *testing.F) {
 				t.Errorf("%s: a record of something else: %+v", op, record)
 			case op == "Publish" && record.VersionID == "" && record.PublishID == "":
 				t.Errorf("a hollow record: %+v", record)
-			case status != 204 && !json.Valid(body):
+			case !json.Valid(body):
 				t.Errorf("%s: a record from %q", op, body)
 			}
 		}

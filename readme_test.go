@@ -43,6 +43,9 @@ func TestDocuments(t *testing.T) {
 	diffs := blocks(t, "CONTRIBUTING.md", "diff")
 	require.NotEmpty(t, diffs)
 	tree := t.TempDir()
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("git, which applies the diff of CONTRIBUTING.md, is not installed")
+	}
 	apply := exec.CommandContext(t.Context(), "git", "apply", "--verbose")
 	apply.Dir, apply.Stdin = tree, strings.NewReader(strings.Join(diffs, ""))
 	output, err := apply.CombinedOutput()
@@ -63,6 +66,35 @@ func TestDocuments(t *testing.T) {
 	list := exec.CommandContext(t.Context(), "go", append([]string{"list", "-export", "-test", "-overlay", filepath.Join(dir, "overlay.json")}, packages...)...)
 	output, err = list.CombinedOutput()
 	require.NoError(t, err, "%s", output)
+}
+
+// TestNamedTests finds the tests that the documents name.
+func TestNamedTests(t *testing.T) {
+	var source strings.Builder
+	require.NoError(t, filepath.WalkDir(".", func(path string, _ os.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") {
+			var text []byte
+			text, err = os.ReadFile(path)
+			source.Write(text)
+		}
+		return err
+	}))
+	documents, err := filepath.Glob("*.md")
+	require.NoError(t, err)
+	more, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	named := 0
+	for _, document := range append(documents, more...) {
+		text, err := os.ReadFile(document)
+		require.NoError(t, err)
+		for _, name := range regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w*`).FindAllString(string(text), -1) {
+			if !strings.Contains(source.String()+string(text), "func "+name) {
+				t.Errorf("%s names %s", document, name)
+			}
+			named++
+		}
+	}
+	require.Greater(t, named, 30)
 }
 
 // blocks are the code blocks of a document in one language.

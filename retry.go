@@ -1,63 +1,78 @@
 package apig
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
+	"github.com/apig-go/apig/internal/errorbody"
 	"github.com/apig-go/apig/internal/random"
 )
 
-// RetryPolicy says how often and when an attempt is repeated, and how an unknown
-// outcome is settled. The zero value is the defaults. Negative values, a MinWait
-// above MaxWait, and times above 24 h are refused by New, and in IAM and Agency by
-// Token.
+// RetryPolicy says how often a failed request is retried, and how long an unknown
+// outcome is looked for. The zero value is the defaults. New refuses negative values
+// (but for BusyTimeout), a MinWait above MaxWait, and times below 1 ms or above 24 h.
 //
-// It also bounds the whole time of a call whose context has no deadline: a call
-// that changes something ends within
+// If its context has no deadline, a call takes at most the sum of two lists. The first
+// list counts MaxAttempts times:
 //
-//	MaxAttempts × (AttemptTimeout + 2 × SettleWait + SettleTimeout + MaxWait)
+//   - one AttemptTimeout: the request
+//   - twice SettleWait: until a lost request can no longer arrive
+//   - one SettleTimeout: reading the history; a second one before the retry
+//   - one MaxWait: the wait before the retry
 //
-// which is 7½ minutes by default. On top of that come the waits for its turn and
-// for a Limiter; 50 ms in each SettleTimeout for each API; one AttemptTimeout if
-// rejected credentials are renewed; one SettleTimeout for what a group and Rollback
-// read first; and for a batch of more than four thousand APIs, which are what is
-// under way at once, the same again for each further four thousand.
+// The second list counts once:
+//
+//   - BusyTimeout, and the time of one more attempt: a request that the service
+//     refuses for now
+//   - AttemptTimeout: a retry with new credentials
+//   - SettleTimeout and twice SettleWait: the history that Rollback and a publication
+//     with an IdempotencyKey read first
+//   - BusyTimeout, and MaxAttempts times AttemptTimeout and MaxWait, for each 500 APIs of
+//     a group: to list them, up to four times if the list changes
+//
+// By default the sum is about twenty minutes, without a group. Waits for a Limiter come
+// on top. In a batch each SettleTimeout has 200 ms more for each API of a request. Four
+// requests of a thousand APIs are in progress at once, so a batch takes this time for
+// each 4,000 APIs.
 type RetryPolicy struct {
-	// MaxAttempts is how many times a call is attempted, and in a batch each
-	// API. Zero means 4. With 1 an unknown outcome is still settled, but nothing
-	// is repeated. The one repetition with renewed credentials after a 401 does
-	// not count.
+	// MaxAttempts is how many requests a call makes at most. In a batch it counts for
+	// each API. Zero means 4. With 1 a failed request is not sent again, but an
+	// unknown outcome is still looked for. It does not count the reading of histories,
+	// one retry with new credentials after a 401, and requests that the service refuses
+	// for now; see BusyTimeout.
 	MaxAttempts int
 
-	// MinWait and MaxWait bound the wait before a repetition, which is random
-	// between MinWait and a ceiling that doubles from attempt to attempt. Zero
-	// means 250 ms and 20 s, or the other one if that is needed to keep
-	// MinWait below MaxWait. A Retry-After of the service is obeyed; one
+	// MinWait and MaxWait bound the wait before a retry. It is random between
+	// MinWait and a ceiling that doubles from attempt to attempt. The defaults are
+	// 250 ms and 20 s; if only one is set and conflicts with the default of the other,
+	// both take the value that is set. A Retry-After of the service is obeyed; one
 	// longer than MaxWait ends the call.
 	MinWait time.Duration
 	MaxWait time.Duration
 
-	// SettleWait is how long a request that was sent, but not answered, may
-	// take to be applied; twice that after a timeout. Zero means 1 s. An unknown
-	// outcome is waited for that long before its absence is believed: a request that
-	// is applied later can make a second version, or undo a later call.
+	// SettleWait is how long after its failure a lost request may still be applied,
+	// and show in the history; twice that after a timeout or the end of the context.
+	// Zero means 1 s. Nothing is sent again before. A request that is applied later
+	// can make a second version, or undo a later change.
 	SettleWait time.Duration
 
 	// SettleTimeout is how long reading the history may go on after that. Zero
-	// means 30 s. A batch has 50 ms more for each API, and what is read again after
-	// the wait for a repetition has MaxWait more. When it is over the outcome is
-	// unknown.
+	// means 30 s. After it the outcome is unknown.
 	SettleTimeout time.Duration
 
-	// TagRemark adds a short tag to the remark of a publication, different
-	// for each call. It makes settling exact where several processes publish
-	// the same API with the same remark, none being one too: without it a version
-	// that another process has made meanwhile can be taken for the lost one.
-	TagRemark bool
+	// BusyTimeout is how long a call waits while the service refuses its requests for
+	// now: it throttles them, or another change is in progress. The wait between
+	// two requests doubles from 1 s to MaxWait; a Retry-After that ends in time is
+	// obeyed. Zero means 6 min, since the service counts requests in windows of
+	// 5 min. A negative value means that such a refusal ends the call, and so does
+	// MaxAttempts 1.
+	BusyTimeout time.Duration
 }
 
 // longestWait keeps sums of a few waits from overflowing.
@@ -72,13 +87,9 @@ func (p RetryPolicy) check(prefix string, bad *problems) {
 		value time.Duration
 	}{
 		{"MinWait", p.MinWait}, {"MaxWait", p.MaxWait}, {"SettleWait", p.SettleWait}, {"SettleTimeout", p.SettleTimeout},
+		{"BusyTimeout", max(p.BusyTimeout, 0)},
 	} {
-		switch {
-		case wait.value < 0:
-			bad.addf("%s%s is negative", prefix, wait.name)
-		case wait.value > longestWait:
-			bad.addf("%s%s %v is above %v", prefix, wait.name, wait.value, longestWait)
-		}
+		bad.duration(prefix+wait.name, wait.value)
 	}
 	if p.MaxWait > 0 && p.MinWait > p.MaxWait {
 		bad.addf("%sMinWait %v is above %[1]sMaxWait %[3]v", prefix, p.MinWait, p.MaxWait)
@@ -103,21 +114,121 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 	if p.SettleTimeout == 0 {
 		p.SettleTimeout = 30 * time.Second
 	}
+	switch {
+	case p.MaxAttempts == 1 || p.BusyTimeout < 0:
+		p.BusyTimeout = 0 // none, from here on
+	case p.BusyTimeout == 0:
+		p.BusyTimeout = 6 * time.Minute
+	}
 	return p
 }
 
-// backoff is the wait before the repetition that follows the given attempt:
-// anything between MinWait and a ceiling that starts at twice MinWait, doubles
-// with each attempt and ends at MaxWait.
+// backoff is the wait before the retry that follows the given attempt: anything
+// between MinWait and a ceiling that starts at twice MinWait, doubles with each
+// attempt and ends at MaxWait.
 func (p RetryPolicy) backoff(attempt int) time.Duration {
-	ceiling := p.MinWait
-	for range attempt {
-		if ceiling == p.MaxWait {
+	ceiling := p.ceiling(p.MinWait, attempt)
+	return p.MinWait + time.Duration(random.Int64N(int64(ceiling-p.MinWait)+1))
+}
+
+// busyWait is the shortest wait after a request was refused for now.
+const busyWait = time.Second
+
+// busyBackoff is the wait after so many refusals in a row: anything in the upper half
+// of a ceiling that starts at twice busyWait, doubles and ends at MaxWait.
+func (p RetryPolicy) busyBackoff(refusals int) time.Duration {
+	ceiling := p.ceiling(min(busyWait, p.MaxWait), refusals)
+	return ceiling - ceiling/2 + time.Duration(random.Int64N(int64(ceiling/2)+1))
+}
+
+// ceiling is first, doubled so many times, and MaxWait at most.
+func (p RetryPolicy) ceiling(first time.Duration, doublings int) time.Duration {
+	for range doublings {
+		if first == p.MaxWait {
 			break
 		}
-		ceiling += min(ceiling, p.MaxWait-ceiling) // which cannot overflow
+		first += min(first, p.MaxWait-first) // which cannot overflow
 	}
-	return p.MinWait + time.Duration(random.Int64N(int64(ceiling-p.MinWait)+1))
+	return first
+}
+
+// throttle holds the requests of a client back while the service throttles them.
+type throttle struct {
+	mu       sync.Mutex
+	until    time.Time     // nothing is sent before; zero: the service does not throttle
+	over     chan struct{} // closed when it does not any more
+	refusals int           // in a row
+}
+
+// pass returns the time before which nothing may be sent, and a channel that is closed
+// if it may be sent earlier; or zero if one request may be sent now. The others then
+// wait for its answer, for busyWait at most.
+func (t *throttle) pass(now time.Time) (until time.Time, over <-chan struct{}) {
+	if t == nil {
+		return until, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.until.IsZero():
+	case t.until.After(now):
+		return t.until, t.over
+	default:
+		t.until = now.Add(busyWait)
+	}
+	return until, nil
+}
+
+// longestHold is the longest time that one answer holds the requests of a client back.
+// A Retry-After may be nonsense, such as a date in seconds. The service counts in
+// windows of 5 min.
+const longestHold = 10 * time.Minute
+
+// answered takes note of an answer: f, or a success if f is nil. An answer that
+// refuses the request for throttling moves the time before which nothing is sent. Any
+// other answer ends the throttling.
+func (t *throttle) answered(f *failure, p RetryPolicy) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	throttled := f != nil && f.throttled()
+	switch {
+	case throttled:
+		if t.until.IsZero() {
+			t.over = make(chan struct{})
+		}
+		t.refusals++
+		if until := f.end.Add(min(cmp.Or(f.after, p.busyBackoff(t.refusals)), longestHold)); until.After(t.until) {
+			t.until = until
+		}
+	case !t.until.IsZero():
+		close(t.over)
+		t.until, t.over, t.refusals = time.Time{}, nil, 0
+	}
+}
+
+// hold returns the time before which nothing is sent, zero for no such time, and the
+// channel that is closed if it is over earlier.
+func (t *throttle) hold() (until time.Time, over <-chan struct{}) {
+	if t == nil {
+		return until, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.until, t.over
+}
+
+// held is how long the next request will have to wait for the throttle; zero also if
+// that is longer than BusyTimeout allows.
+func (s *service) held(now *progress) time.Duration {
+	until, _ := s.throttle.hold()
+	wait := time.Until(until)
+	if wait <= 0 || until.After(now.patience(s.retry)) {
+		return 0
+	}
+	return wait
 }
 
 // failure is an attempt that did not succeed.
@@ -128,9 +239,11 @@ type failure struct {
 	sent       bool  // whether any of the request may have left
 	start, end time.Time
 
-	// timedOut says that somebody, here or on the way, had waited as long as
-	// they would: the request may well be under way still.
+	// timedOut says that this client, or a proxy, has stopped waiting: the request may
+	// well be in progress still.
 	timedOut bool
+
+	foreign bool // start was measured by the clock of another machine
 
 	// Of the answer, if there was one.
 	request   *http.Request // that it answers
@@ -144,25 +257,25 @@ type failure struct {
 func (f *failure) judge() {
 	var timeout net.Error
 	f.timedOut = f.status == http.StatusRequestTimeout || f.status == http.StatusGatewayTimeout ||
-		errors.As(f.unanswered, &timeout) && timeout.Timeout()
+		errors.As(f.unanswered, &timeout) && timeout.Timeout() || errors.Is(f.unanswered, context.Canceled)
 	f.verdict = classify(f)
 }
 
-// classify is the one place that decides what a failed attempt means.
+// classify is the one place that gives a failed attempt its meaning.
 func classify(f *failure) verdict {
 	if f.status == 0 {
 		return classifyUnanswered(f)
 	}
 	known, ok := f.code.meaning()
 	switch {
-	case ok && known.verdict == notApplied:
-		return notApplied
+	case ok && (known.verdict == notApplied || known.verdict == busy || known.verdict == unknown):
+		return known.verdict
 	case f.status < 300: // a success that cannot be read
 		return unknown
 	case f.status == http.StatusUnauthorized && (!ok || known.verdict == renew):
 		return renew // a code nobody knows gets the benefit of the doubt
 	case f.status == http.StatusTooManyRequests:
-		return notApplied
+		return busy
 	case f.status == http.StatusRequestTimeout:
 		return unknown
 	case f.status == http.StatusNotImplemented, f.status == http.StatusHTTPVersionNotSupported:
@@ -181,7 +294,7 @@ func classifyUnanswered(f *failure) verdict {
 	switch {
 	case f.sent:
 		return unknown
-	case errors.As(f.unanswered, &auth) && !auth.late, errors.As(f.unanswered, new(*limiterError)), isCertificateError(f.unanswered):
+	case errors.As(f.unanswered, &auth) && !auth.late, errors.As(f.unanswered, new(*limiterError)), errors.Is(f.unanswered, ErrThrottled), isCertificateError(f.unanswered):
 		return final
 	case errors.As(f.unanswered, &refused) && refused.forGood():
 		return final
@@ -189,11 +302,18 @@ func classifyUnanswered(f *failure) verdict {
 	return notApplied
 }
 
-// serviceAnswered reports whether the service itself, and not something in front
-// of it, has said that it failed: then it is done with the request. In a batch it
-// says so in an answer of status 200.
-func (f *failure) serviceAnswered() bool {
-	return f.code.service() && (f.status < 300 || f.status >= 500)
+// throttled reports whether the service refuses the client's requests, and not
+// just this one.
+func (f *failure) throttled() bool {
+	return f.verdict == busy && errors.Is(f.err, ErrThrottled) && f.code != CodeOncePerMinute
+}
+
+// arrivesWithin is how long after its failure a request may still be applied.
+func (s *service) arrivesWithin(f *failure) time.Duration {
+	if f.timedOut {
+		return 2 * s.retry.SettleWait
+	}
+	return s.retry.SettleWait
 }
 
 // authError marks a failure to authenticate: nothing was sent. With late it is
@@ -209,18 +329,21 @@ func (e *authError) Unwrap() error { return e.err }
 // limiterError marks an attempt that the caller's limiter did not allow.
 type limiterError struct{ err error }
 
-func (e *limiterError) Error() string { return "limiter: " + e.err.Error() }
+func (e *limiterError) Error() string { return "limiter: " + errorbody.Line(e.err.Error(), maxMessage) }
 func (e *limiterError) Unwrap() error { return e.err }
 
 // isCertificateError reports whether the server's certificate was refused,
-// which no repetition cures.
+// which no retry cures.
 func isCertificateError(err error) bool {
 	return errors.As(err, new(*tls.CertificateVerificationError))
 }
 
 // sleep waits until the given time. It returns at once, with the reason, if
 // ctx ends first or would.
-func sleep(ctx context.Context, until time.Time) error {
+func sleep(ctx context.Context, until time.Time) error { return sleepUnless(ctx, until, nil) }
+
+// sleepUnless is sleep, but ends early when the channel is closed.
+func sleepUnless(ctx context.Context, until time.Time, over <-chan struct{}) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -231,8 +354,9 @@ func sleep(ctx context.Context, until time.Time) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
+	case <-over:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	return nil
 }

@@ -7,12 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-resty/resty/v2"
-
-	"github.com/apig-go/apig/internal/wire"
 )
 
 // version is the release this source belongs to; it goes into the User-Agent.
@@ -44,9 +44,9 @@ type service struct {
 	auth     Authenticator
 	timeout  time.Duration // of one attempt
 	retry    RetryPolicy   // with its defaults filled in
-	obeyed   time.Duration // the longest Retry-After that is waited for
 	renewals int           // how many rejections of credentials one call tries to cure
 	limiter  Limiter       // or nil
+	throttle *throttle     // of the requests of a Client; nil: of none
 	log      *slog.Logger
 }
 
@@ -62,7 +62,6 @@ func newService(cfg Config) service {
 		limiter:  cfg.Limiter,
 		log:      cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
 	}
-	s.obeyed = s.retry.MaxWait
 	s.blank = newREST(s.http, s.log, newSigner(s.auth, cfg.ProjectID)).R()
 	usual := http.Header{"Accept": {"application/json"}, "User-Agent": {strings.TrimLeft(cfg.UserAgent+" apig-go/"+version, " ")}}
 	s.sending, s.reading = usual.Clone(), usual
@@ -109,9 +108,27 @@ func newTransport() *http.Transport {
 	}
 }
 
-// transport is what sends the requests.
-func (s *service) transport() http.RoundTripper {
-	return cmp.Or(s.http.Transport, http.DefaultTransport)
+// proxyError is a proxy that has refused the tunnel (CONNECT) to the service, so
+// nothing was sent. A transport of the caller's does not report it; its error then
+// has the text of the proxy's status line.
+type proxyError struct{ status int }
+
+func (e *proxyError) Error() string {
+	return strings.TrimSpace("the proxy refused the connection: " + strconv.Itoa(e.status) + " " + http.StatusText(e.status))
+}
+
+// forGood reports whether a retry would get the same answer: the proxy forbids the
+// way, or does not know the user.
+func (e *proxyError) forGood() bool {
+	return e.status == http.StatusForbidden || e.status == http.StatusProxyAuthRequired
+}
+
+// proxyAnswered is Transport.OnProxyConnectResponse of our own transport.
+func proxyAnswered(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &proxyError{answer.StatusCode}
 }
 
 // newREST wraps hc in a resty client that keeps its hands off everything apig
@@ -133,38 +150,37 @@ func newREST(hc *http.Client, log *slog.Logger, auth signer) *resty.Client {
 // it, so it depends on nothing but the project.
 type signer struct {
 	auth    Authenticator
-	project []string // the value of X-Project-Id, which signed requests need; or nil
+	project string // the value of X-Project-Id, which signed requests need; or empty
 }
 
 func newSigner(auth Authenticator, projectID string) signer {
 	if projectID == "" || !signs(auth) {
 		return signer{auth: auth}
 	}
-	return signer{auth, []string{projectID}}
+	return signer{auth, projectID}
 }
 
 func (s signer) authenticate(r *http.Request) error {
-	if s.project != nil {
-		r.Header["X-Project-Id"] = s.project // signed, so before the signature
+	if s.project != "" {
+		r.Header["X-Project-Id"] = []string{s.project} // signed, so before the signature
 	}
-	watch := wire.Of(r)
-	defer watch.Guard(r) // last: signing reads the body
-	authenticate := r
-	if _, static := s.auth.(interface{ check() error }); !static {
-		// Getting credentials may take requests of its own, which say nothing of
-		// this one.
-		authenticate = r.WithContext(watch.Untraced())
+	now, _ := r.Context().Value(attemptKey{}).(*attempt)
+	var err error
+	if keys, ok := s.auth.(guarded); ok && now != nil {
+		now.keys, err = keys.authenticate(r)
+	} else {
+		err = s.auth.Authenticate(r)
 	}
-	err := s.auth.Authenticate(authenticate)
-	if authenticate != r { // it may have put other things in the place of these
-		r.Header, r.URL, r.Host = authenticate.Header, authenticate.URL, authenticate.Host
-		r.Body, r.GetBody, r.ContentLength = authenticate.Body, authenticate.GetBody, authenticate.ContentLength
-	}
-	// It may have taken all the time there was. Here it still is certain that
-	// nothing was sent.
+	// The Authenticator may have taken all the time there was. Here it still is
+	// certain that nothing was sent.
 	ended := r.Context().Err()
 	if err = cmp.Or(err, ended); err != nil {
 		return &authError{err, ended != nil}
+	}
+	// Last: the Authenticator may send requests of its own in this context, and reads
+	// the body of this one.
+	if now != nil {
+		now.watch.Follow(r)
 	}
 	return nil
 }
@@ -176,17 +192,6 @@ func (s *service) refresh(rejected *http.Request) bool {
 	return ok && rejected != nil && r.Refresh(rejected)
 }
 
-// allow asks the limiter.
-func (s *service) allow(ctx context.Context) error {
-	if err := ctx.Err(); err != nil || s.limiter == nil {
-		return err
-	}
-	if err := s.limiter.Wait(ctx); err != nil {
-		return &limiterError{err}
-	}
-	return nil
-}
-
 // restyLog keeps resty, which writes to stderr by default, within the caller's
 // logger.
 type restyLog struct{ log *slog.Logger }
@@ -194,29 +199,3 @@ type restyLog struct{ log *slog.Logger }
 func (l restyLog) Errorf(format string, v ...any) { l.log.Error("apig: " + fmt.Sprintf(format, v...)) }
 func (l restyLog) Warnf(format string, v ...any)  { l.log.Warn("apig: " + fmt.Sprintf(format, v...)) }
 func (l restyLog) Debugf(format string, v ...any) { l.log.Debug("apig: " + fmt.Sprintf(format, v...)) }
-
-// Settling reads with more patience than other calls: reading does no harm, and
-// what cannot be read leaves the caller in the dark. Its context bounds it.
-const (
-	patientAttempts = 1 << 20
-	patientTimeout  = 10 * time.Second // of one attempt
-	patientWait     = 2 * time.Second  // between two, at most
-
-	// shortestPatientWait bounds how often a gateway that answers at once is
-	// asked, whatever the policy says.
-	shortestPatientWait = 50 * time.Millisecond
-
-	patientRenewals = 3
-)
-
-// patient is the service as settling uses it.
-func (s *service) patient() *service {
-	p := *s
-	p.timeout = min(s.timeout, patientTimeout)
-	p.retry.MaxAttempts = patientAttempts
-	p.retry.MaxWait = max(min(s.retry.MaxWait, patientWait), shortestPatientWait)
-	p.retry.MinWait = max(min(s.retry.MinWait, p.retry.MaxWait), shortestPatientWait)
-	p.obeyed = longestWait
-	p.renewals = patientRenewals
-	return &p
-}

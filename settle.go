@@ -5,231 +5,270 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync/atomic"
+	"slices"
 	"time"
-
-	"github.com/apig-go/apig/internal/errorbody"
 )
+
+// A look reads the histories of some items. To settle is to look once, when a lost
+// request can no longer arrive. To confirm is to look again, right before a change is
+// sent. A judge in history.go says what one history proves.
 
 const (
-	// Up to fewItems outcomes are looked for before the last look too, and their
-	// records completed with what the history does not tell: both take requests.
-	fewItems = 16
-
-	// historiesAtOnce is how many histories one settling reads at once.
+	// historiesAtOnce is how many histories one look reads at once.
 	historiesAtOnce = 8
 
-	// settleTimeEach is what each API adds to RetryPolicy.SettleTimeout.
-	settleTimeEach = 50 * time.Millisecond
+	// lookTimeout bounds one attempt to read a history.
+	lookTimeout = 10 * time.Second
 
-	// A read that takes slowRead or longer leaves open when the gateway read its
-	// clock, which can make a version doubtful. Then the history is read again, up
-	// to slowReads times in all.
-	slowRead  = time.Second
-	slowReads = 3
+	// lookTimeEach is what each API adds to RetryPolicy.SettleTimeout.
+	lookTimeEach = 200 * time.Millisecond
+
+	// An unreadable history is read again after shortestLookWait at least and
+	// longestLookWait at most. The service may ask for a longer wait.
+	shortestLookWait = 50 * time.Millisecond
+	longestLookWait  = 2 * time.Second
 )
 
-// settle finds out what became of items whose outcome is unknown, from the
-// gateway's own history. Reading it ends timeout after the last look was due, or
-// when ctx ends. Afterwards each item is done or may be sent again.
-func (c *Client) settle(ctx context.Context, ch *change, requests int, items []*item, timeout time.Duration) {
+// Settle looks again whether a change of unknown outcome was applied. It changes
+// nothing. It returns
+//
+//   - a record if the change was applied
+//   - an error that is not an [*UnknownError] if it was not applied
+//   - an [*UnknownError] if the outcome is still unknown
+//
+// It waits until the lost request can no longer arrive: ArrivesWithin after
+// FailedAt, or ArrivesWithin from now for an error made from JSON, since FailedAt is
+// the time of another machine's clock. Then it reads the gateway's history for
+// [RetryPolicy].SettleTimeout and 200 ms at most. While the service throttles the
+// client, reading goes on longer, by BusyTimeout at most. If the deadline of ctx comes
+// before the end of the wait, Settle looks for a tag only, before the deadline.
+//
+// For a publication with a tag, the tag gives the answer. A publication without a tag
+// was not applied if the history has no new version. Otherwise it stays unknown. For
+// every other change Settle looks at the version in effect, so its answer is about the
+// moment of asking.
+//
+// An UnknownError of another gateway, or with a wrong or missing field, stays
+// unknown and matches [ErrInvalidArgument] too. For a nil UnknownError the error is
+// ErrInvalidArgument alone.
+func (c *Client) Settle(ctx context.Context, lost *UnknownError) (*PublishRecord, error) {
+	if lost == nil {
+		return nil, problems{"UnknownError is nil"}.err()
+	}
+	items := []BatchItem{{APIID: lost.APIID, Err: lost}}
+	c.settleAll(ctx, items)
+	return items[0].Record, items[0].Err
+}
+
+// SettleBatch settles all unknown items of a batch, eight at a time, as Settle does.
+// The result has every item of the error: an unknown item with the record or the error
+// that Settle returns, any other item as it is. The error is nil if all items were
+// applied. Otherwise it is a [*BatchError] with the items that were not applied and the
+// items that are still unknown.
+//
+// Reading ends [RetryPolicy].SettleTimeout and 200 ms for each item after the last
+// lost request can no longer arrive, or later while the service throttles the client,
+// as in Settle.
+func (c *Client) SettleBatch(ctx context.Context, batch *BatchError) (*BatchResult, error) {
+	if batch == nil {
+		return nil, problems{"BatchError is nil"}.err()
+	}
+	result := &BatchResult{Items: append([]BatchItem(nil), batch.Items...)}
+	c.settleAll(ctx, result.Items)
+	return result, result.failed(batch.Op)
+}
+
+// settleAll settles the items that have an UnknownError.
+func (c *Client) settleAll(ctx context.Context, results []BatchItem) {
+	var items []*item
+	var lost []*UnknownError
+	var places []int
+	due, now := time.Time{}, time.Now()
+	for i := range results {
+		var e *UnknownError
+		if !errors.As(results[i].Err, &e) || e == nil {
+			continue
+		}
+		act := actionOf(e.Op)
+		if mistake := e.check(act, c.instanceID); mistake != nil {
+			results[i].Err = e.stillUnknown(reasonOf(mistake), mistake)
+			continue
+		}
+		it := &item{BatchItem: results[i], state: open, failed: e.failure(),
+			change: &change{action: act, op: e.Op, envID: e.EnvID, remark: e.Remark, tag: e.Tag, versionID: e.VersionID}}
+		it.APIID, it.Record, it.Err = e.APIID, nil, nil
+		at := now // the clock of another machine is not comparable with this one
+		if !it.failed.foreign && e.FailedAt.Before(now) {
+			at = e.FailedAt
+		}
+		at = at.Add(cmp.Or(e.ArrivesWithin, 2*c.retry.SettleWait))
+		if at.After(due) {
+			due = at
+		}
+		items, lost, places = append(items, it), append(lost, e), append(places, i)
+	}
 	if len(items) == 0 {
 		return
 	}
+	progress := c.newProgress()
+	ended := c.settle(ctx, items, &progress, due)
+	for i, it := range items {
+		switch it.state {
+		case ready:
+			it.Err = lost[i].notApplied()
+		case open:
+			it.Err = lost[i].stillUnknown(it.why, ended)
+		}
+		results[places[i]] = it.BatchItem
+	}
+}
+
+// actionOf is the kind of change that a method makes, or nil.
+func actionOf(op string) *action {
+	switch op {
+	case "Publish", "PublishBatch":
+		return online
+	case "Offline", "OfflineBatch":
+		return offline
+	case "SwitchVersion", "Rollback":
+		return switchVersion
+	case "OfflineVersion":
+		return offlineVersion
+	}
+	return nil
+}
+
+// settle reads the outcome of open items from the gateway's history. due is when the
+// last lost request can no longer arrive. Before that only a tag proves something.
+// Afterwards each item is done, ready to be sent again, or still open. If settle could
+// not wait so long it returns the reason.
+func (c *Client) settle(ctx context.Context, items []*item, now *progress, due time.Time) (ended error) {
 	begin := time.Now()
-	due := c.looks(ch, items)
-	lastDue := due[len(due)-1]
-	reading, cancel := context.WithDeadline(ctx, lastDue.Add(timeout+time.Duration(len(items))*settleTimeEach))
-	defer cancel()
-	patient := c.patient()
-	once := *patient
-	once.retry.MaxAttempts = 1
-	var refused atomic.Bool
-	early := look{ch: ch, reader: &once, once: &once, refused: &refused, few: true}
-	last := look{ch: ch, reader: patient, once: &once, refused: &refused, few: len(items) <= fewItems, last: true}
-
-	var ended error
-	for i, at := range due {
-		if i < len(due)-1 && !due[i+1].After(time.Now()) {
-			continue // Settle comes later than that
-		}
-		l := early
-		if ended = sleep(ctx, at); ended != nil {
-			l.reader = patient // there will be no other look
-		} else if at.Equal(lastDue) {
-			l = last
-		}
-		if ctx.Err() == nil && (l.last || ch.makesVersion) {
-			inParallel(historiesAtOnce, in(open, items), func(it *item) { c.look(reading, l, it) })
-		}
-		if ended != nil || refused.Load() || len(in(open, items)) == 0 {
-			break
+	if ended = sleep(ctx, due); ended == nil {
+		c.look(ctx, "history", items, now, due, judged)
+	} else if deadline, ok := ctx.Deadline(); ok {
+		// The context ends before. A tag proves something even now.
+		tagged := slices.DeleteFunc(slices.Clone(items), func(it *item) bool { return it.tag == "" || !it.makesVersion })
+		if len(tagged) > 0 && sleep(ctx, time.Now().Add(time.Until(deadline)/2)) == nil {
+			c.look(ctx, "history", tagged, now, time.Now(), judgedEarly)
 		}
 	}
-	c.logSettled(ctx, ch, requests, items, begin)
+	ended = cmp.Or(ctx.Err(), ended)
 	for _, it := range in(open, items) {
-		switch {
-		case ctx.Err() != nil:
+		if ended != nil && it.why == "" {
 			it.why = "the context ended before it was settled"
-		case ended != nil:
-			it.why = "the context ends before it can be settled"
 		}
-		c.turns.finish(ch, it, nil, c.turns.unknownError(ch, it, requests, it.why, cmp.Or(ctx.Err(), ended)))
+	}
+	c.logSettled(ctx, items, now.requests, begin)
+	return ended
+}
+
+// judged gives an item the state that its history proves.
+func judged(it *item, h *history, err error) {
+	if err != nil {
+		it.why = "the history cannot be read: " + reasonOf(err)
+		return
+	}
+	is, v, why := it.judge(h, it)
+	switch is {
+	case Applied:
+		it.finish(it.recovered(v), nil)
+	case NotApplied:
+		it.state, it.seen = ready, h.ids()
+		it.busy = it.failed.code == CodeSyncFailed // another write was in progress
+	default:
+		it.why = why
 	}
 }
 
-// looks is when to read the history. The last look is when the request can no
-// longer be under way: only then its absence counts, and what is in effect.
-func (c *Client) looks(ch *change, items []*item) []time.Time {
-	var end time.Time
-	var wait time.Duration
-	for _, it := range items {
-		w := c.retry.SettleWait
-		switch {
-		case it.failed.timedOut:
-			w *= 2
-		case it.failed.serviceAnswered():
-			w = 0
-		}
-		if it.failed.end.Add(w).After(end.Add(wait)) {
-			end, wait = it.failed.end, w
-		}
+// judgedEarly does so while the request may still arrive.
+func judgedEarly(it *item, h *history, err error) {
+	if err == nil && h.tagged(it.tag) != nil {
+		judged(it, h, nil)
 	}
-	if now := time.Now(); end.After(now) {
-		end = now // by the clock of another machine, which is ahead
-	}
-	if wait == 0 || !ch.makesVersion || len(items) > fewItems {
-		return []time.Time{end.Add(wait)}
-	}
-	return []time.Time{end.Add(wait / 4), end.Add(wait / 2), end.Add(wait)}
 }
 
-// look is one look at the histories of a change.
-type look struct {
-	ch      *change
-	reader  *service     // that the history is read with
-	once    *service     // the same with one attempt
-	refused *atomic.Bool // whether a signature was: five in a row lock the key, so there is no second
-	few     bool         // whether it is worth another request to complete a record
-	last    bool         // whether everything counts, or only a version that the change has made
-}
-
-// look takes from the history of one item what it proves.
-func (c *Client) look(ctx context.Context, l look, it *item) {
-	var found finding
-	for reads := 1; ; reads++ {
-		if l.refused.Load() {
-			it.why = "the history cannot be read: the signature was refused"
-			return
-		}
-		h, err := readHistory(ctx, l.reader, "history", it.APIID, l.ch.envID)
-		if err != nil {
-			l.refused.CompareAndSwap(false, errors.Is(err, ErrUnauthorized) && signs(c.auth))
-			it.why = "the history cannot be read: " + reasonOf(err)
-			return
-		}
-		q := c.inquiry(l.ch, it, h)
-		found, it.looked = l.ch.judge(h, q), h.asked
-		if it.sentAtGateway.IsZero() && q.sent.known() && q.sent.latest.Sub(q.sent.earliest) <= slack {
-			it.sentAtGateway = q.sent.latest
-		}
-		if !l.last || found.outcome != Unknown || h.arrived.Sub(h.asked) < slowRead || reads == slowReads {
+// look reads the history of each item and hands it to see, or the error if it cannot
+// be read. It reads in rounds, so that one history that cannot be read delays no
+// other. Reading ends SettleTimeout and lookTimeEach for each item after due, or later
+// by as long as the service throttles the client, up to BusyTimeout.
+func (c *Client) look(ctx context.Context, op string, items []*item, now *progress, due time.Time, see func(*item, *history, error)) {
+	reader := c.service
+	reader.timeout = min(reader.timeout, lookTimeout)
+	reader.retry.MaxAttempts, reader.retry.BusyTimeout = 1, longestWait // a round is one attempt, and the context bounds it
+	end := time.Now()
+	if due.After(end) {
+		end = due
+	}
+	end = end.Add(c.retry.SettleTimeout + time.Duration(len(items))*lookTimeEach + c.held(now))
+	for left, round := items, 1; ; round++ {
+		reading, cancel := context.WithDeadline(ctx, end)
+		inParallel(historiesAtOnce, left, func(it *item) {
+			h, err := readHistory(reading, &reader, op, it.APIID, it.envID)
+			if it.unread = err; err == nil {
+				see(it, h, nil)
+			}
+		})
+		cancel()
+		held := c.held(now)
+		end = end.Add(held)
+		wait := max(held, shortestLookWait, min(c.retry.backoff(round), longestLookWait))
+		left = slices.DeleteFunc(slices.Clone(left), func(it *item) bool {
+			var refused *APIGError
+			switch {
+			case it.unread == nil || !mayPass(it.unread):
+				return true
+			case errors.As(it.unread, &refused) && time.Now().Add(refused.RetryAfter).After(end):
+				return true // and the others are read without it
+			case refused != nil:
+				wait = max(wait, refused.RetryAfter)
+			}
+			return false
+		})
+		next := time.Now().Add(wait)
+		if len(left) == 0 || next.After(end) || sleep(ctx, next) != nil {
 			break
 		}
 	}
-	switch {
-	case found.outcome == Applied && (l.last || l.ch.makesVersion):
-		c.turns.finish(l.ch, it, l.record(ctx, it, found.version), nil)
-	case found.outcome == NotApplied && l.last:
-		it.state = again
-	default:
-		it.why = found.why
+	ended := time.Now()
+	for _, it := range items {
+		it.looked = ended
+		if it.unread != nil {
+			see(it, nil, it.unread)
+		}
 	}
 }
 
-// inquiry is what is asked of the history of an item.
-func (c *Client) inquiry(ch *change, it *item, h *history) *inquiry {
-	q := &inquiry{
-		remark:    ch.remark,
-		tagged:    ch.tagged,
-		versionID: ch.versionID,
-		envID:     ch.envID,
-		sentAt:    it.since,
-		since:     c.turns.at(it.since),
-		sent:      h.at(it.since),
-		turn:      it.turn,
-	}
-	if ch.makesVersion {
-		q.contested = it.turn.in(ch.envID).contested(ch.remark, it.since)
-	}
-	if lost := it.lost; lost != nil {
-		q.rivals = lost.rivals
-		q.contested = q.contested || q.rivals.haveUnnamed()
-		q.until = h.at(it.failed.end.Add(c.turns.late))
-		switch at := lost.SentAtGateway; {
-		case !at.IsZero() && q.sent.known():
-			q.sent = span{at.Add(-slack), at}
-			until := at.Add(it.failed.end.Sub(it.since) + c.turns.late)
-			q.until = span{until.Add(-slack), until}
-		case it.since.After(h.asked): // by the clock of another machine, which this one's cannot be compared with
-			q.sent, q.until = span{}, span{}
+// mayPass reports whether reading may succeed the next time.
+func mayPass(err error) bool {
+	for _, final := range []error{ErrUnauthorized, ErrForbidden, ErrNotFound, ErrBadRequest, ErrInvalidArgument} {
+		if errors.Is(err, final) {
+			return false
 		}
 	}
-	return q
-}
-
-// record is the record of a change whose own answer was lost.
-func (l look) record(ctx context.Context, it *item, v *Version) *PublishRecord {
-	if v == nil {
-		return l.ch.offlineRecord(it)
-	}
-	record := &PublishRecord{
-		APIID:       it.APIID,
-		EnvID:       cmp.Or(l.ch.envID, v.EnvID),
-		Remark:      v.Remark,
-		PublishTime: v.PublishTime,
-		VersionID:   v.ID,
-		Recovered:   true,
-	}
-	if l.few && v.InEffect() && record.EnvID != "" {
-		// The history does not name these two. They are worth one request, but
-		// the change is known to be applied even if that fails.
-		if d, err := readRuntime(ctx, l.once, it.APIID, record.EnvID); err == nil {
-			record.PublishID, record.APIName = d.PublishID, d.Name
-		}
-	}
-	return record
+	return !errors.As(err, new(*limiterError))
 }
 
 // logSettled writes one record for all the items that were settled together.
-func (c *Client) logSettled(ctx context.Context, ch *change, requests int, items []*item, begin time.Time) {
+func (c *Client) logSettled(ctx context.Context, items []*item, requests int, begin time.Time) {
 	if !c.log.Enabled(ctx, slog.LevelWarn) {
 		return
 	}
-	attrs := []slog.Attr{slog.String("op", ch.op)}
-	if id := soleAPI(items); id != "" {
-		attrs = append(attrs, slog.String("api_id", errorbody.Line(id, maxCode)))
-	}
-	var applied, notApplied, unknown int
+	op := &operation{name: items[0].op, apiID: soleAPI(items), tag: items[0].tag}
+	var count [done + 1]int
 	var why string
 	for _, it := range items {
-		switch {
-		case it.Record != nil:
-			applied++
-		case it.state == again:
-			notApplied++
-		default:
-			unknown++
+		if count[it.state]++; it.state == open {
 			why = cmp.Or(why, it.why)
 		}
 	}
-	c.log.LogAttrs(ctx, slog.LevelWarn, "apig: settled", append(attrs,
+	c.log.LogAttrs(ctx, slog.LevelWarn, "apig: settled", append(op.attrs(),
 		slog.Int("apis", len(items)),
 		slog.Int("attempt", requests),
 		slog.Any("reason", items[0].failed.err),
 		slog.Duration("duration", time.Since(begin)),
-		slog.Int("applied", applied),
-		slog.Int("not_applied", notApplied),
-		slog.Int("unknown", unknown),
+		slog.Int("applied", count[done]),
+		slog.Int("not_applied", count[ready]),
+		slog.Int("unknown", count[open]),
 		slog.String("why", why))...)
 }

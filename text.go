@@ -6,24 +6,30 @@ import (
 	"github.com/apig-go/apig/internal/errorbody"
 )
 
-// Bounds, in characters, of what is taken from an answer into an error: enough
-// for every text in the service's documentation.
+// The most characters of a server's text in an error: enough for every text in the
+// service's documentation.
 const (
 	maxMessage   = 512
 	maxCode      = 64
 	maxRequestID = 128
 )
 
-// subject begins the text of every error of a call. The rest of it is its reason.
+// subject begins the text of every error of a call; the reason follows. Both parts
+// may come from a caller or, in an error that was read from JSON, from a file, and
+// both may be empty.
 func subject(op, apiID string) string {
-	if apiID == "" {
-		return "apig: " + op
+	s := "apig:"
+	if op != "" {
+		s += " " + errorbody.Line(op, maxCode)
 	}
-	return "apig: " + op + " API " + errorbody.Line(apiID, maxCode)
+	if apiID != "" {
+		s += " API " + errorbody.Line(apiID, maxCode)
+	}
+	if s == "apig:" {
+		return "apig"
+	}
+	return s
 }
-
-// sameRemark compares remarks, of which the service may trim the spaces.
-func sameRemark(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) }
 
 // sameOrEmpty compares the ID of an answer, which may leave it out, with the one
 // that was asked for.

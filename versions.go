@@ -10,50 +10,35 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 )
 
-// VersionQuery says of which API to list the versions.
-type VersionQuery struct {
-	APIID string // required
-	EnvID string // only this environment, if not empty
-}
-
-// Versions lists the versions that the gateway holds, the last ten of each
-// environment, newest first. It reads them all before it yields the first, and
-// yields an error at most once, instead of them: [ErrInvalidArgument], [ErrNotFound]
-// if there is no such API, or why it cannot be read. The sequence can be ranged over
-// again and then reads anew.
-func (c *Client) Versions(ctx context.Context, q VersionQuery) iter.Seq2[Version, error] {
-	var bad problems
-	bad.id("APIID", q.APIID)
-	if q.EnvID != "" {
-		bad.id("EnvID", q.EnvID)
-	}
-	mistake := bad.err()
-	return func(yield func(Version, error) bool) {
-		h, err := &history{}, mistake
-		if err == nil {
-			h, err = readHistory(ctx, &c.service, "Versions", q.APIID, q.EnvID)
+// Versions lists the versions that the gateway holds of an API, newest first: the
+// last ten of each environment, or only those of one environment if envID is not
+// empty. It reads them all before it yields the first. An error is yielded alone:
+// [ErrInvalidArgument], [ErrNotFound] if there is no such API, or the reason why they
+// cannot be read. Each range over the sequence reads the list.
+func (c *Client) Versions(ctx context.Context, apiID, envID string) iter.Seq2[Version, error] {
+	return sequence(func() ([]Version, error) {
+		var bad problems
+		bad.id("APIID", apiID)
+		bad.idOrEmpty("EnvID", envID)
+		if err := bad.err(); err != nil {
+			return nil, err
 		}
+		h, err := readHistory(ctx, &c.service, "Versions", apiID, envID)
 		if err != nil {
-			yield(Version{}, err)
-			return
+			return nil, err
 		}
 		newestFirst(h.versions)
-		for _, v := range h.versions {
-			if !yield(v, nil) {
-				return
-			}
-		}
-	}
+		return h.versions, nil
+	})
 }
 
-// Published returns the version that is in effect in the environment, and an
-// error that matches [ErrNotPublished] if there is none.
+// Published returns the version that is in effect in the environment. The error matches
+// [ErrNotPublished] if there is none.
 func (c *Client) Published(ctx context.Context, apiID, envID string) (*Version, error) {
 	const op = "Published"
-	if err := (ActionRequest{APIID: apiID, EnvID: envID}).check(maxRemark); err != nil {
+	if err := checkAPI(apiID, envID); err != nil {
 		return nil, err
 	}
 	h, err := readHistory(ctx, &c.service, op, apiID, envID)
@@ -89,10 +74,11 @@ type Definition struct {
 // RuntimeDefinition returns the definition that is served in the environment. The
 // error matches [ErrNotPublished] if there is none.
 func (c *Client) RuntimeDefinition(ctx context.Context, apiID, envID string) (*Definition, error) {
-	if err := (ActionRequest{APIID: apiID, EnvID: envID}).check(maxRemark); err != nil {
+	if err := checkAPI(apiID, envID); err != nil {
 		return nil, err
 	}
-	return readRuntime(ctx, &c.service, apiID, envID)
+	return readDefinition(ctx, &c.service, "RuntimeDefinition", apiID,
+		"/apis/runtime/"+url.PathEscape(apiID)+"?"+url.Values{"env_id": {envID}}.Encode())
 }
 
 // VersionDefinition returns the definition that was published as a version. The
@@ -106,14 +92,12 @@ func (c *Client) VersionDefinition(ctx context.Context, versionID string) (*Defi
 	return readDefinition(ctx, &c.service, "VersionDefinition", "", "/apis/versions/"+url.PathEscape(versionID))
 }
 
-func readRuntime(ctx context.Context, s *service, apiID, envID string) (*Definition, error) {
-	return readDefinition(ctx, s, "RuntimeDefinition", apiID,
-		"/apis/runtime/"+url.PathEscape(apiID)+"?"+url.Values{"env_id": {envID}}.Encode())
-}
-
 func readDefinition(ctx context.Context, s *service, op, apiID, path string) (*Definition, error) {
 	return read(ctx, s, operation{name: op, apiID: apiID, request: request{method: http.MethodGet, path: path}},
 		func(a *answer) (*Definition, error) {
+			if err := a.checkRead(); err != nil {
+				return nil, err
+			}
 			d := &Definition{Raw: a.body}
 			if err := json.Unmarshal(a.body, d); err != nil {
 				return nil, fmt.Errorf("the body is not a definition: %s", a.text(err.Error(), maxMessage))
@@ -121,8 +105,99 @@ func readDefinition(ctx context.Context, s *service, op, apiID, path string) (*D
 			if d.APIID == "" || apiID != "" && !strings.EqualFold(d.APIID, apiID) {
 				return nil, errors.New("the body is not the definition of this API")
 			}
+			if err := a.checkIDs(d.APIID, d.GroupID, d.EnvID, d.PublishID, d.VersionID); err != nil {
+				return nil, err
+			}
 			return d, nil
 		})
+}
+
+// SwitchVersion puts a version of the API into effect again, in the environment of the
+// version. [Client.Rollback] finds the version before by itself. The error matches
+// [ErrNotFound] if the gateway does not hold the version. Otherwise it means the same
+// as the error of [Client.Publish].
+func (c *Client) SwitchVersion(ctx context.Context, apiID, versionID string) (*PublishRecord, error) {
+	var bad problems
+	bad.id("APIID", apiID)
+	bad.id("VersionID", versionID)
+	if err := bad.err(); err != nil {
+		return nil, err
+	}
+	return c.apply(ctx, newSwitch("SwitchVersion", "", versionID), apiID)
+}
+
+// Rollback reactivates the version that was published before the version in effect,
+// in the environment. The error matches [ErrNotPublished] if no version is in effect,
+// and [ErrNotFound] if there is none before it. Otherwise it means the same as the
+// error of [Client.Publish].
+//
+// Rollback reads the history each time before it sends the request. If another client
+// has changed the version in effect since the first reading, Rollback sends nothing
+// more. The error then matches [ErrConflict].
+func (c *Client) Rollback(ctx context.Context, apiID, envID string) (*PublishRecord, error) {
+	if err := checkAPI(apiID, envID); err != nil {
+		return nil, err
+	}
+	ch := newSwitch("Rollback", envID, "")
+	ch.before = ch.rollback
+	return c.apply(ctx, ch, apiID)
+}
+
+// rollback chooses the version to switch to from the first history, and checks in
+// every later one that the version to replace is still in effect.
+func (ch *change) rollback(h *history, it *item) (*PublishRecord, error) {
+	newestFirst(h.versions)
+	current := slices.IndexFunc(h.versions, Version.InEffect)
+	switch {
+	case ch.versionID != "":
+		is, v, why := ch.judge(h, it)
+		switch {
+		case is == NotApplied:
+			return nil, nil
+		case is == Applied && it.doubted:
+			return it.recovered(v), nil
+		case is == Applied:
+			why = "another client has switched to the version"
+		}
+		return nil, &CallError{Op: ch.op, APIID: it.APIID, why: "not applied, and not sent again: " + why, tree: []error{ErrConflict}}
+	case current < 0:
+		return nil, &CallError{Op: ch.op, APIID: it.APIID, why: "not published", tree: []error{ErrNotPublished}}
+	case current == len(h.versions)-1:
+		return nil, &CallError{Op: ch.op, APIID: it.APIID, why: "the gateway holds no version before the one in effect", tree: []error{ErrNotFound}}
+	}
+	ch.replaces, ch.versionID = h.versions[current].ID, h.versions[current+1].ID
+	return nil, nil
+}
+
+// newSwitch is the change that puts a version into effect.
+func newSwitch(op, envID, versionID string) *change {
+	ch := &change{op: op, action: switchVersion, envID: envID, versionID: versionID}
+	ch.request = func(items []*item) request {
+		body, _ := json.Marshal(map[string]string{"version_id": ch.versionID}) // strings always marshal
+		return request{method: http.MethodPut, path: "/apis/publish/" + url.PathEscape(items[0].APIID), body: body}
+	}
+	return ch
+}
+
+// OfflineVersion takes a version of the API offline. The version must be in effect.
+// The request contains versionID alone. If the version belongs to another API, the
+// gateway takes that other API offline, and the record has the apiID of the call.
+//
+// The record has the APIID, and RequestID or Recovered, and nothing else. The error
+// matches [ErrNotFound] if the gateway does not hold the version, or if it is not in
+// effect. Otherwise it means the same as the error of [Client.Offline].
+func (c *Client) OfflineVersion(ctx context.Context, apiID, versionID string) (*PublishRecord, error) {
+	var bad problems
+	bad.id("APIID", apiID)
+	bad.id("VersionID", versionID)
+	if err := bad.err(); err != nil {
+		return nil, err
+	}
+	ch := &change{op: "OfflineVersion", action: offlineVersion, versionID: versionID}
+	ch.request = func([]*item) request {
+		return request{method: http.MethodDelete, path: "/apis/versions/" + url.PathEscape(versionID)}
+	}
+	return c.apply(ctx, ch, apiID)
 }
 
 // newestFirst sorts versions by their publish times. Those of the same second
@@ -131,41 +206,26 @@ func newestFirst(versions []Version) {
 	slices.SortStableFunc(versions, func(a, b Version) int { return b.PublishTime.Compare(a.PublishTime) })
 }
 
-// versionList is the list of the versions of an API, in one environment or, if
-// envID is empty, in all. A row of another one is a mistake of the service: it
-// must not be taken for one of them, nor may one of them be missing for it.
-func versionList(op, apiID, envID string) list[Version] {
-	query, most := url.Values{}, keptVersions*maxEnvironments
-	if envID != "" {
-		query.Set("env_id", envID)
-		most = pageLimit
-	}
-	return list[Version]{op: op, apiID: apiID, path: "/apis/publish/" + url.PathEscape(apiID), key: "api_versions", query: query,
-		id:   func(v *Version) string { return v.ID },
-		most: most, bound: maxHistory,
-		check: func(a *answer, v *Version) error {
-			if !sameOrEmpty(v.APIID, apiID) || envID != "" && !sameOrEmpty(v.EnvID, envID) {
-				return errors.New("the list has a version of another API or environment")
-			}
-			if v.EnvID == "" {
-				return nil
-			}
-			return a.checkID(v.EnvID)
-		}}
-}
-
 // readHistory reads all the versions of an API, in one environment or, if envID
-// is empty, in all. It takes no turn: whoever settles holds it.
+// is empty, in all. The service is asked for all, and those of the environment
+// are picked here: a filter that it misunderstands would make an empty history. A
+// version without an environment is an error, since it could be of any.
 func readHistory(ctx context.Context, s *service, op, apiID, envID string) (*history, error) {
-	h := &history{asked: time.Now()}
-	for p, err := range versionList(op, apiID, envID).pages(ctx, s) {
-		if err != nil {
-			return nil, err
+	h := &history{}
+	l := list{op: op, apiID: apiID, path: "/apis/publish/" + url.PathEscape(apiID), key: "api_versions", most: keptVersions * maxEnvironments, bound: maxHistory}
+	first, err := l.read(ctx, s, rowsInto(&h.versions, func(a *answer, v *Version) (string, error) {
+		switch {
+		case !sameOrEmpty(v.APIID, apiID):
+			return "", errors.New("it is a version of another API")
+		case v.EnvID == "":
+			return "", errors.New("it is a version of no environment")
 		}
-		if p.offset == 0 {
-			h.asked, h.arrived, h.date = p.asked, p.arrived, p.date
-		}
-		h.versions = append(h.versions, p.rows...)
+		return v.ID, a.checkID(v.EnvID)
+	}))
+	if err != nil {
+		return nil, err
 	}
+	h.arrived, h.date = first.arrived, first.date
+	h.versions = slices.DeleteFunc(h.versions[:first.total], func(v Version) bool { return envID != "" && !strings.EqualFold(v.EnvID, envID) })
 	return h, nil
 }

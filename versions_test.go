@@ -3,6 +3,7 @@ package apig
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -13,10 +14,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/apig-go/apig/apigtest"
+	"github.com/apig-go/apig/internal/gateway"
 )
 
 const (
+	publishedVersion = "ee1a5a38d3d3493abf1dc4ed6cacfa0b" // of publishedBody
+	noVersionBody    = `{"error_code":"APIG.3022","error_msg":"The API version does not exist"}`
+
 	versionURL = instanceURL + "/apis/versions/" + publishedVersion
 	runtimeURL = instanceURL + "/apis/runtime/" + testAPI
 	anotherID  = "00000000000000000000000000000000"
@@ -61,27 +65,25 @@ func TestVersions(t *testing.T) {
 		request = r
 		return httpmock.NewStringResponse(200, historyBody), nil
 	})
-	got, err := collect(c.Versions(t.Context(), VersionQuery{APIID: testAPI, EnvID: EnvRelease}))
+	got, err := collect(c.Versions(t.Context(), testAPI, EnvRelease))
 	require.NoError(t, err)
 	assert.Equal(t, []Version{{
 		ID: publishedVersion, Number: "20200803093600", APIID: testAPI, EnvID: EnvRelease, EnvName: "RELEASE",
 		Remark:      "Published to the production environment",
-		PublishTime: time.Date(2020, 8, 3, 1, 36, 0, 0, time.UTC), Status: StatusInEffect,
+		PublishTime: time.Date(2020, 8, 3, 1, 36, 0, 0, time.UTC), Status: inEffect,
 	}}, got)
-	assert.Equal(t, historyURL+"?env_id=DEFAULT_ENVIRONMENT_RELEASE_ID&limit=500&offset=0", request.URL.String())
+	assert.Equal(t, historyURL+"?limit=500&offset=0", request.URL.String(), "of all environments")
 	assert.Nil(t, request.Body)
 	assert.Equal(t, "no-cache", request.Header.Get("Cache-Control"))
-
-	_, err = collect(c.Versions(t.Context(), VersionQuery{APIID: testAPI}))
-	require.NoError(t, err)
-	assert.Equal(t, "limit=500&offset=0", request.URL.RawQuery, "of all environments")
-	assert.Equal(t, 2, mt.GetTotalCallCount())
+	assert.Equal(t, 1, mt.GetTotalCallCount())
 }
 
 // Newest first, in whatever order the service lists them: those of one second as
 // it does, and those without a time last.
 func TestVersionsOrder(t *testing.T) {
-	row := func(id, at string) string { return fmt.Sprintf(`{"version_id":%q,"publish_time":%q}`, id, at) }
+	row := func(id, at string) string {
+		return fmt.Sprintf(`{"version_id":%q,"env_id":"e","publish_time":%q}`, id, at)
+	}
 	c, mt := newTest(t)
 	mt.RegisterResponder(http.MethodGet, historyURL, historyOf(
 		row("2", "2020-08-03T01:36:00Z"), row("none", ""), row("1a", "2020-08-03T09:36:01+08:00"), row("1b", "2020-08-03T01:36:01Z"), row("3", "2020-08-02T23:59:59Z")))
@@ -90,55 +92,33 @@ func TestVersionsOrder(t *testing.T) {
 	assert.Equal(t, []string{"1a", "1b", "2", "3", "none"}, got)
 }
 
-// A caller may leave the loop.
-func TestVersionsLeft(t *testing.T) {
-	c, mt := newTest(t)
-	mt.RegisterResponder(http.MethodGet, historyURL, historyOf(`{"version_id":"1"}`, `{"version_id":"2"}`))
-	var seen []string
-	for v, err := range c.Versions(t.Context(), VersionQuery{APIID: testAPI}) {
-		require.NoError(t, err)
-		seen = append(seen, v.ID)
-		break
-	}
-	assert.Len(t, seen, 1)
-}
-
-// A row of another API or environment must not be taken for one that was asked
-// for, nor may one of those be missing for it.
+// Versions of other environments are passed over, and any other row that may hide
+// one is an error.
 func TestVersionsOfAnother(t *testing.T) {
-	for name, tt := range map[string]struct{ row, text string }{
-		"another API":             {`{"version_id":"v","api_id":"` + anotherID + `"}`, "the list has a version of another API or environment"},
-		"another environment":     {`{"version_id":"v","env_id":"` + anotherID + `"}`, "the list has a version of another API or environment"},
-		"its environment is none": {`{"version_id":"v","env_id":"../x"}`, "the list has a version of another API or environment"},
+	own := `{"version_id":"v","api_id":"` + strings.ToUpper(testAPI) + `","env_id":"` + strings.ToLower(EnvRelease) + `"}`
+	for row, text := range map[string]string{
+		`{"version_id":"w","env_id":"` + anotherID + `"}`:                               "",
+		`{"version_id":"w","api_id":"` + anotherID + `","env_id":"` + EnvRelease + `"}`: "it is a version of another API",
+		`{"version_id":"w"}`:                 "it is a version of no environment",
+		`{"version_id":"w","env_id":"../x"}`: "it has an invalid ID: ../x",
 	} {
-		t.Run(name, func(t *testing.T) {
-			c, mt := newTest(t, attempts(1))
-			mt.RegisterResponder(http.MethodGet, historyURL, historyOf(tt.row))
-			_, err := collect(c.Versions(t.Context(), VersionQuery{APIID: testAPI, EnvID: EnvRelease}))
-			require.EqualError(t, err, "apig: Versions API "+testAPI+": unreadable response: status 200, "+tt.text)
+		c, mt := newTest(t, attempts(1))
+		mt.RegisterResponder(http.MethodGet, historyURL, historyOf(row, own))
+		for envID, want := range map[string]int{EnvRelease: 1, anotherID: 1, "": 2, "e": 0} {
+			got, err := collect(c.Versions(t.Context(), testAPI, envID))
+			if text == "" {
+				require.NoError(t, err)
+				assert.Len(t, got, want)
+				continue
+			}
+			require.EqualError(t, err, "apig: Versions API "+testAPI+": unreadable response: status 200, row 0: "+text)
 			require.ErrorIs(t, err, ErrBadResponse)
-		})
+		}
 	}
 	c, mt := newTest(t, attempts(1))
-	mt.RegisterResponder(http.MethodGet, historyURL, historyOf(`{"version_id":"v","env_id":"../x"}`))
-	_, err := collect(c.Versions(t.Context(), VersionQuery{APIID: testAPI}))
-	require.ErrorContains(t, err, "a row has what is not an ID: ../x")
-
-	mt.RegisterResponder(http.MethodGet, historyURL, historyOf(
-		`{"version_id":"v","api_id":"`+strings.ToUpper(testAPI)+`","env_id":"`+strings.ToLower(EnvRelease)+`"}`, `{"version_id":"w"}`))
-	got, err := collect(c.Versions(t.Context(), VersionQuery{APIID: testAPI, EnvID: EnvRelease}))
-	require.NoError(t, err)
-	assert.Len(t, got, 2, "case does not matter, and what is left out is what was asked for")
-}
-
-// A history is no longer than it can be.
-func TestVersionsBounds(t *testing.T) {
-	c, mt := newTest(t, attempts(1))
-	for total, q := range map[int]VersionQuery{501: {APIID: testAPI, EnvID: EnvRelease}, 2001: {APIID: testAPI}} {
-		mt.RegisterResponder(http.MethodGet, historyURL, respondJSON(200, fmt.Sprintf(`{"total":%d,"api_versions":[%s]}`, total, rowsOf("version_id", 0, 500))))
-		_, err := collect(c.Versions(t.Context(), q))
-		require.ErrorContains(t, err, fmt.Sprintf("the list has %d rows, at most %d are read", total, total-1))
-	}
+	mt.RegisterResponder(http.MethodGet, historyURL, respondJSON(200, lists["Versions"].body(2001, nIDs(500)...)))
+	_, err := collect(c.Versions(t.Context(), testAPI, EnvRelease))
+	require.ErrorContains(t, err, "the list has 2001 rows, at most 2000 are read")
 }
 
 func TestVersionsOfAGateway(t *testing.T) {
@@ -152,7 +132,7 @@ func TestVersionsOfAGateway(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		}
-		got, err := collect(s.Versions(t.Context(), VersionQuery{APIID: s.api, EnvID: EnvRelease}))
+		got, err := collect(s.Versions(t.Context(), s.api, EnvRelease))
 		require.NoError(t, err)
 		require.Len(t, got, 10)
 		for i, want := range s.History(s.api, EnvRelease) {
@@ -160,10 +140,10 @@ func TestVersionsOfAGateway(t *testing.T) {
 			got[i].PublishTime = time.Time{}
 			assert.Equal(t, Version{
 				ID: want.ID, Number: want.Number, APIID: s.api, EnvID: EnvRelease, EnvName: "RELEASE",
-				Remark: fmt.Sprint("1.", 11-i), Status: map[bool]Status{true: StatusInEffect, false: StatusNotInEffect}[i == 0],
+				Remark: fmt.Sprint("1.", 11-i), Status: map[bool]int{true: inEffect, false: 2}[i == 0],
 			}, got[i])
 		}
-		got, err = collect(s.Versions(t.Context(), VersionQuery{APIID: s.api}))
+		got, err = collect(s.Versions(t.Context(), s.api, ""))
 		require.NoError(t, err)
 		assert.Len(t, got, 20)
 	})
@@ -173,63 +153,58 @@ func TestPublished(t *testing.T) {
 	row := func(id string, status int) string {
 		return fmt.Sprintf(`{"version_id":%q,"api_id":%q,"env_id":%q,"status":%d}`, id, testAPI, EnvRelease, status)
 	}
-	tests := map[string]struct {
-		answer   httpmock.Responder
-		want     string
-		sentinel error
-		text     string
+	none := []error{ErrNotFound, ErrNotPublished}
+	for name, tt := range map[string]struct {
+		answer httpmock.Responder
+		want   string // the ID, or the error
+		is     []error
 	}{
-		"documented":       {respondJSON(200, historyBody), publishedVersion, nil, ""},
-		"in the middle":    {historyOf(row("a", 2), row("b", 1), row("c", 2)), "b", nil, ""},
-		"not published":    {historyOf(row("a", 2)), "", ErrNotPublished, "not published"},
-		"never published":  {respondJSON(200, emptyHistoryBody), "", ErrNotPublished, "not published"},
-		"an unknown state": {historyOf(row("a", 3)), "", ErrNotPublished, "not published"},
-		"no API":           {respondJSON(404, noAPIBody), "", ErrNotFound, "404 Not Found, APIG.3002: API 5f918d104dc84480a75166ba99efff21 does not exist"},
-		"no list":          {respondJSON(200, "{}"), "", ErrBadResponse, "unreadable response: status 200, the body is a list without a total (4 attempts)"},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			c, mt := newTest(t)
-			mt.RegisterResponder(http.MethodGet, historyURL, tt.answer)
-			got, err := c.Published(t.Context(), testAPI, EnvRelease)
-			if tt.sentinel == nil {
-				require.NoError(t, err)
-				assert.Equal(t, tt.want, got.ID)
-				assert.True(t, got.InEffect())
-				return
-			}
-			assert.Nil(t, got)
-			require.EqualError(t, err, "apig: Published API "+testAPI+": "+tt.text)
-			want := []error{tt.sentinel}
-			if tt.sentinel == ErrNotPublished {
-				want = []error{ErrNotFound, ErrNotPublished}
-			}
-			assert.Equal(t, want, matches(err))
-		})
+		"documented":       {respondJSON(200, historyBody), publishedVersion, nil},
+		"in the middle":    {historyOf(row("a", 2), row("b", 1), row("c", 2)), "b", nil},
+		"not published":    {historyOf(row("a", 2)), "not published", none},
+		"never published":  {respondJSON(200, emptyHistoryBody), "not published", none},
+		"an unknown state": {historyOf(row("a", 3)), "not published", none},
+		"no API":           {respondJSON(404, noAPIBody), "404 Not Found, APIG.3002: API 5f918d104dc84480a75166ba99efff21 does not exist", []error{ErrNotFound}},
+		"no list":          {respondJSON(200, "{}"), "unreadable response: status 200, the body is a list without a total or without rows (4 attempts)", []error{ErrBadResponse}},
+	} {
+		c, mt := newTest(t)
+		mt.RegisterResponder(http.MethodGet, historyURL, tt.answer)
+		got, err := c.Published(t.Context(), testAPI, EnvRelease)
+		if tt.is == nil {
+			require.NoError(t, err, name)
+			assert.Equal(t, tt.want, got.ID)
+			assert.True(t, got.InEffect())
+			continue
+		}
+		assert.Nil(t, got)
+		require.EqualError(t, err, "apig: Published API "+testAPI+": "+tt.want, name)
+		assert.Equal(t, tt.is, matches(err))
 	}
 }
 
 // Mistakes are found before the network.
-func TestReadArguments(t *testing.T) {
+func TestVersionArguments(t *testing.T) {
 	c, mt := newTest(t)
-	versions := func(q VersionQuery) error {
-		got, err := collect(c.Versions(t.Context(), q))
-		assert.Empty(t, got)
-		return err
-	}
+	versions := func(api, env string) error { return drain(c.Versions(t.Context(), api, env)) }
 	published := func(api, env string) error { _, err := c.Published(t.Context(), api, env); return err }
 	runtime := func(api, env string) error { _, err := c.RuntimeDefinition(t.Context(), api, env); return err }
 	version := func(id string) error { _, err := c.VersionDefinition(t.Context(), id); return err }
+	switchTo := func(api, id string) error { _, err := c.SwitchVersion(t.Context(), api, id); return err }
+	takeOff := func(api, id string) error { _, err := c.OfflineVersion(t.Context(), api, id); return err }
+	rollback := func(api, env string) error { _, err := c.Rollback(t.Context(), api, env); return err }
 	for want, err := range map[string]error{
-		"APIID is empty":                                 versions(VersionQuery{}),
-		`APIID "a/b" is not an ID`:                       versions(VersionQuery{APIID: "a/b"}),
-		`EnvID "?" is not an ID`:                         versions(VersionQuery{APIID: "a", EnvID: "?"}),
-		`APIID is empty; EnvID ".." is not an ID`:        versions(VersionQuery{EnvID: ".."}),
+		"APIID is empty":                                 versions("", ""),
+		`APIID "a/b" is not an ID`:                       versions("a/b", ""),
+		`EnvID "?" is not an ID`:                         versions("a", "?"),
+		`APIID is empty; EnvID ".." is not an ID`:        versions("", ".."),
 		"APIID is empty; EnvID is empty":                 published("", ""),
 		"EnvID is empty":                                 runtime("a", ""),
 		`APIID "." is not an ID; EnvID "#" is not an ID`: runtime(".", "#"),
 		"VersionID is empty":                             version(""),
 		`VersionID "a?b" is not an ID`:                   version("a?b"),
+		`APIID is empty; VersionID "a?b" is not an ID`:   switchTo("", "a?b"),
+		`APIID ".." is not an ID; VersionID is empty`:    takeOff("..", ""),
+		`APIID "a b" is not an ID; EnvID is empty`:       rollback("a b", ""),
 	} {
 		require.EqualError(t, err, "apig: invalid argument: "+want)
 		assert.ErrorIs(t, err, ErrInvalidArgument)
@@ -279,6 +254,11 @@ func TestDefinitions(t *testing.T) {
 				assert.Equal(t, []error{ErrBadResponse}, matches(err), body)
 				assert.True(t, strings.HasPrefix(err.Error(), "apig: "+call.text+": unreadable response: status 200, the body is not "), err)
 			}
+			for _, field := range []string{"group_id", "run_env_id", "publish_id", "version_id"} {
+				mt.RegisterResponder(http.MethodGet, call.url, respondJSON(200, `{"id":"`+testAPI+`","`+field+`":"../x"}`))
+				_, err = call.do(c)
+				require.ErrorContains(t, err, "it has an invalid ID: ../x", field)
+			}
 			mt.RegisterResponder(http.MethodGet, call.url, respondJSON(404, noVersionBody))
 			_, err = call.do(c)
 			require.ErrorIs(t, err, ErrNotFound)
@@ -293,7 +273,7 @@ func TestDefinitions(t *testing.T) {
 func TestDefinitionsOfAGateway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, older, newer := versioned(t)
-		for _, v := range []apigtest.Version{older, newer} {
+		for _, v := range []gateway.Version{older, newer} {
 			d, err := s.VersionDefinition(t.Context(), v.ID)
 			require.NoError(t, err)
 			assert.Equal(t, []string{v.ID, s.api, "orders", "RELEASE"}, []string{d.VersionID, d.APIID, d.Name, d.EnvName})
@@ -311,4 +291,51 @@ func TestDefinitionsOfAGateway(t *testing.T) {
 		_, err = s.VersionDefinition(t.Context(), "none")
 		require.ErrorIs(t, err, ErrNotFound)
 	})
+}
+
+func TestSwitchesOnTheWire(t *testing.T) {
+	t.Run("SwitchVersion", func(t *testing.T) {
+		c, mt := newTest(t)
+		mt.RegisterResponder(http.MethodPut, historyURL, func(r *http.Request) (*http.Response, error) {
+			b, err := io.ReadAll(r.Body)
+			assert.JSONEq(t, `{"version_id":"`+publishedVersion+`"}`, string(b))
+			assert.Equal(t, "application/json;charset=UTF-8", r.Header.Get("Content-Type"))
+			resp := httpmock.NewStringResponse(200, publishedBody)
+			resp.Header.Set("X-Request-Id", testRequestID)
+			return resp, err
+		})
+		got, err := c.SwitchVersion(t.Context(), testAPI, publishedVersion)
+		require.NoError(t, err)
+		assert.Equal(t, &PublishRecord{
+			PublishID: "9191cdb430724d4b8586ed7f1b962ca2", APIID: testAPI, APIName: "Api_mock", EnvID: EnvRelease,
+			Remark: "Published to the production environment", PublishTime: testTime, VersionID: publishedVersion, RequestID: testRequestID,
+		}, got)
+		assert.Equal(t, 1, mt.GetTotalCallCount(), "an answer that can be read is all it takes")
+	})
+	t.Run("OfflineVersion", func(t *testing.T) {
+		c, mt := newTest(t)
+		mt.RegisterResponder(http.MethodDelete, instanceURL+"/apis/versions/"+publishedVersion, func(r *http.Request) (*http.Response, error) {
+			b, err := io.ReadAll(r.Body)
+			require.NoError(t, err)
+			assert.Empty(t, b)
+			assert.Zero(t, r.ContentLength)
+			assert.Empty(t, r.Header.Get("Content-Type"))
+			assert.Empty(t, r.URL.RawQuery)
+			return respond(204, "", "X-Request-Id", testRequestID)(r)
+		})
+		got, err := c.OfflineVersion(t.Context(), testAPI, publishedVersion)
+		require.NoError(t, err)
+		assert.Equal(t, &PublishRecord{APIID: testAPI, RequestID: testRequestID}, got)
+		assert.Equal(t, 1, mt.GetTotalCallCount())
+	})
+}
+
+// versioned is a site with an API of which two versions were published long ago.
+func versioned(t *testing.T) (s *site, older, newer gateway.Version) {
+	s = newSite(t)
+	older = s.theirs("1.4.1")
+	time.Sleep(time.Minute)
+	newer = s.theirs("1.4.2")
+	time.Sleep(time.Hour)
+	return s, older, newer
 }

@@ -9,17 +9,17 @@
 //	// ... have a client publish it, at g.URL(), with g.ProjectID(), g.InstanceID() and g.Token() ...
 //	v, ok := g.Published(id, "DEFAULT_ENVIRONMENT_RELEASE_ID")
 //
-// A [Gateway] is stateful: each publish makes a version, of which it keeps ten an
-// API and environment, as the service does. It is strict: an unknown field, a name
-// in the wrong case or a signature that is off is refused, with the status and the
-// code of the service. [Gateway.Journal] holds every change that was ever made and
-// [Gateway.Requests] every request, to check against them what a client believes.
+// A [Gateway] is stateful: each publish makes a version. Like the service, it
+// keeps ten versions an API and environment. It is strict: an unknown field, a
+// name in the wrong case or a wrong signature is refused, with the status and the
+// code of the service. [Gateway.Journal] holds every change and
+// [Gateway.Requests] every request, to check a client's reports against them.
 //
-//   - Faults: [Throttle] and [Busy] leave the client knowing what happened;
-//     [ApplyThenClose], [CloseThenApply], [ApplyThenAnswer] and [Cut] do not. [Mix]
-//     strikes at random, reproducibly, and [NamedFault] knows most by name.
+//   - Faults: after [Throttle] and [Conflict] the client knows the outcome. After
+//     [Busy], [ApplyThenClose], [CloseThenApply], [ApplyThenAnswer] and [Cut] it does
+//     not. [Gateway.InjectAtRandom] strikes at random, from a seed.
 //   - Virtual time: [WithoutNetwork] is for bubbles of [testing/synctest], where a
-//     minute's wait takes no time. Start and Close the gateway inside of the bubble.
+//     minute's wait takes no time. Start and close the gateway inside the bubble.
 //   - Credentials: [Gateway.Token] always works. [Gateway.AddToken], [Gateway.AddUser],
 //     [Gateway.AddAgency] and [Gateway.AddKeys] add others; signatures are verified.
 //   - Limits: it follows the published documentation and was not compared with the

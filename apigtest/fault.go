@@ -1,194 +1,140 @@
 package apigtest
 
 import (
-	"net/http"
 	"time"
+
+	"github.com/apig-go/apig/internal/gateway"
 )
 
-// Fault is what goes wrong with a request: which requests, whether they take
-// effect all the same, and what their client gets to see. The zero value
-// strikes the next request and changes nothing; the functions below make the
-// usual ones, and the methods aim them:
+// Fault is a failure of one request. The functions below make faults, and the
+// methods aim them:
 //
 //	g.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction).Times(2))
-type Fault struct {
-	Op    Op                  // only requests of this kind; "" for every kind, those to IAM included
-	Match func(*Request) bool // only requests that it accepts; nil for all. It must leave the faults alone
+//
+// A fault strikes the next request, once, unless a method says otherwise.
+type Fault struct{ fault gateway.Fault }
 
-	// Delay passes before anything else. It ends early when the client goes
-	// away, which the service does not notice: the request goes on. At Close it
-	// ends too, and the request is dropped.
-	Delay time.Duration
+// Inject adds faults. A request is struck by the first one that matches, in the
+// order in which they were injected; by one at most.
+func (g *Gateway) Inject(faults ...Fault) { g.gw.Inject(unwrap(faults)...) }
 
-	// ExpireToken makes the token of the request expire now, from the
-	// gateway's own table; the request and later ones meet an expired token.
-	ExpireToken bool
-
-	Apply Apply         // whether and when the request takes effect, where the answer does not need it to
-	After time.Duration // with ApplyLater: how long after the end, or after the beginning of EndHang
-	End   End           // what becomes of the answer
-	CutAt int           // with EndCut: how many bytes of the body are sent; 0 means half, negative none
-
-	// The answer instead of the gateway's own. With Status 0 it is the own
-	// one, for which the request is processed as usual, whatever Apply says.
-	// In Body, ${request_id} stands for the id of the request, and ${api_id}
-	// for that of its API.
-	Status int
-	Body   string
-
-	// Header is merged into the answer. A nil value removes a header, even
-	// Date.
-	Header http.Header
-
-	// Rewrite changes the gateway's own answer.
-	Rewrite func(status int, body []byte) (int, []byte)
-
-	times int // how many matching requests it strikes; 0 means 1, negative means all
-	skip  int // how many matching requests it lets through first
+// InjectAtRandom strikes the given share, between 0 and 1, of the requests that no
+// injected fault has struck. It picks one of the faults that match (see
+// [Fault.On] and [Fault.When]); the seed decides. It replaces the faults of an
+// earlier call.
+func (g *Gateway) InjectAtRandom(seed uint64, share float64, faults ...Fault) {
+	g.gw.InjectFunc(gateway.Mix(seed, share, unwrap(faults)...))
 }
 
-// Apply says whether and when a struck request still takes effect. If it does,
-// authentication and validation decide as they always do.
-type Apply int
+// ClearFaults removes all faults, also the ones of [Gateway.InjectAtRandom].
+func (g *Gateway) ClearFaults() { g.gw.ClearFaults() }
 
-// The ways in which a struck request takes effect.
-const (
-	ApplyNever Apply = iota // it does not
-	ApplyFirst              // before the end that its client sees
-	ApplyLater              // after that end (of EndHang: its beginning), or at Close if that is sooner
-)
-
-// End is what the client of a struck request gets to see.
-type End int
-
-// The ends of a request.
-const (
-	EndAnswer End = iota // the answer
-	EndClose             // the connection is closed without an answer (HTTP/2: the stream is reset)
-	EndReset             // the same with a TCP reset
-	EndHang              // nothing, until the client goes away or the gateway is closed
-	EndCut               // part of the answer, then as EndClose
-	EndDrop              // the answer; then the connection is closed without notice, as if it had idled too long (HTTP/2: as EndAnswer)
-)
+func unwrap(faults []Fault) []gateway.Fault {
+	inner := make([]gateway.Fault, len(faults))
+	for n, f := range faults {
+		inner[n] = f.fault
+	}
+	return inner
+}
 
 // Answer answers in place of the service; nothing is applied. The content type
-// goes by the first character of the body.
-func Answer(status int, body string) Fault { return Fault{Status: status, Body: body} }
+// follows from the first character of the body. ${request_id} in the body is
+// replaced by the ID of the request, and ${api_id} by the ID of its API.
+func Answer(status int, body string) Fault { return Fault{gateway.Answer(status, body)} }
 
-// Throttle is the answer of the front gateway to an account that calls too
-// often. Without retryAfter it has no Retry-After, as the real one.
-func Throttle(retryAfter string) Fault {
-	f := Answer(http.StatusTooManyRequests, `{"error_code":"APIGW.0308",`+
-		`"error_msg":"The throttling threshold has been reached: policy user over ratelimit,limit:200,time:5 minute",`+
-		`"request_id":"${request_id}"}`)
-	if retryAfter != "" {
-		f.Header = http.Header{"Retry-After": {retryAfter}}
-	}
-	return f
-}
+// ApplyThenAnswer applies the request and answers something else.
+func ApplyThenAnswer(status int, body string) Fault { return Answer(status, body).Applied() }
 
-// Busy is the answer to writes that collide; nothing is applied. Compare
-// ApplyThenAnswer: the service may also have stored the change before this
-// error.
-func Busy() Fault {
-	return Answer(http.StatusInternalServerError,
-		`{"error_code":"APIG.3500","error_msg":"Failed to synchronize data to etcd."}`)
-}
+// ApplyThenClose applies the request and closes the connection without an answer.
+func ApplyThenClose() Fault { return CloseBefore().Applied() }
+
+// CloseBefore closes the connection; nothing is applied.
+func CloseBefore() Fault { return Fault{gateway.CloseBefore()} }
+
+// CloseThenApply closes the connection. The request takes effect the given time
+// after the client has seen that.
+func CloseThenApply(after time.Duration) Fault { return CloseBefore().AppliedAfter(after) }
+
+// Cut applies the request and sends no more of its answer than the headers and n
+// bytes of the body; 0 means half of the body, a negative number none of it.
+func Cut(n int) Fault { return Fault{gateway.Cut(n)} }
+
+// Drop answers as usual, and then closes the connection without notice. The client may
+// still try to use it for its next request.
+func Drop() Fault { return Fault{gateway.Drop()} }
+
+// Hang never answers and applies nothing.
+func Hang() Fault { return Fault{gateway.Hang()} }
+
+// Slow waits before the request is processed as usual.
+func Slow(d time.Duration) Fault { return Fault{gateway.Slow(d)} }
+
+// Do calls f before the request is processed as usual. It may change the gateway:
+// publish an API as another client, or remove it while it is listed.
+func Do(f func()) Fault { return Fault{gateway.Do(func(*gateway.Request) { f() })} }
+
+// Throttle is the answer of the front gateway to an account that calls too often
+// (429 APIGW.0308). With an empty retryAfter it has no Retry-After, as the real
+// one.
+func Throttle(retryAfter string) Fault { return Fault{gateway.Throttle(retryAfter)} }
+
+// Busy is the answer to concurrent writes (500 APIG.3500); nothing is applied. The
+// service may also have stored the change before this error: Busy().Applied().
+func Busy() Fault { return Fault{gateway.Busy()} }
+
+// Conflict is the answer of an instance that is busy (409 APIC.7701).
+func Conflict() Fault { return Fault{gateway.Conflict()} }
+
+// SystemError is the documented failure of the service (500 APIG.9999); nothing is
+// applied, unless Applied or AppliedAfter says so.
+func SystemError() Fault { return Fault{gateway.SystemError()} }
 
 // BadRequest is the documented refusal of a parameter (400 APIG.2011).
-func BadRequest() Fault {
-	return Answer(http.StatusBadRequest, `{"error_code":"APIG.2011",`+
-		`"error_msg":"Invalid parameter value,parameterName:action. Please refer to the support documentation"}`)
-}
+func BadRequest() Fault { return Fault{gateway.BadRequest()} }
 
 // Unauthorized is the documented refusal of a token (401 APIG.1002).
-func Unauthorized() Fault {
-	return Answer(http.StatusUnauthorized,
-		`{"error_code":"APIG.1002","error_msg":"Incorrect token or token resolution failed"}`)
-}
+func Unauthorized() Fault { return Fault{gateway.Unauthorized()} }
 
 // Forbidden is the documented answer to a lack of permissions (403 APIG.1005).
-func Forbidden() Fault {
-	return Answer(http.StatusForbidden,
-		`{"error_code":"APIG.1005","error_msg":"No permissions to request this method"}`)
-}
+func Forbidden() Fault { return Fault{gateway.Forbidden()} }
 
 // NotFound is the documented answer for an API that does not exist (404
 // APIG.3002).
-func NotFound() Fault {
-	return Answer(http.StatusNotFound, `{"error_code":"APIG.3002","error_msg":"API ${api_id} does not exist"}`)
-}
+func NotFound() Fault { return Fault{gateway.NotFound()} }
 
-// Conflict is the answer of an instance that is at work on something else (409
-// APIC.7701).
-func Conflict() Fault {
-	return Answer(http.StatusConflict, `{"error_code":"APIC.7701","error_msg":"Instance status conflict."}`)
-}
+// ExpireToken makes the token of the request expire. The gateway then refuses it
+// (401 APIG.1001).
+func ExpireToken() Fault { return Fault{gateway.ExpireToken()} }
 
-// SystemError is the documented failure of the service (500 APIG.9999);
-// nothing is applied. Compare ApplyThenAnswer, as for Busy.
-func SystemError() Fault {
-	return Answer(http.StatusInternalServerError, `{"error_code":"APIG.9999","error_msg":"System error"}`)
-}
-
-// ExpireToken lets the token of the request expire, which is then refused by
-// the gateway itself (401 APIG.1001).
-func ExpireToken() Fault { return Fault{ExpireToken: true} }
-
-// RefuseToken is the front gateway's answer to a token that it wants renewed
+// RefuseToken is the answer of the front gateway to a token that must be renewed
 // (401 APIGW.0307). The token stays valid.
-func RefuseToken() Fault {
-	return Answer(http.StatusUnauthorized,
-		`{"error_code":"APIGW.0307","error_msg":"The token must be updated.","request_id":"${request_id}"}`)
-}
-
-// Slow waits before the request is processed as usual.
-func Slow(d time.Duration) Fault { return Fault{Delay: d} }
-
-// Hang never answers and applies nothing.
-func Hang() Fault { return Fault{End: EndHang} }
-
-// CloseBefore closes the connection; nothing is applied.
-func CloseBefore() Fault { return Fault{End: EndClose} }
-
-// ApplyThenClose applies the request and closes the connection without an
-// answer.
-func ApplyThenClose() Fault { return Fault{Apply: ApplyFirst, End: EndClose} }
-
-// CloseThenApply closes the connection, and applies the request after the
-// client has seen that.
-func CloseThenApply(after time.Duration) Fault {
-	return Fault{Apply: ApplyLater, After: after, End: EndClose}
-}
-
-// ApplyThenAnswer applies the request and answers something else.
-func ApplyThenAnswer(status int, body string) Fault {
-	return Fault{Apply: ApplyFirst, Status: status, Body: body}
-}
-
-// Cut applies the request and sends no more of its answer than the headers and
-// n bytes of the body; 0 means half of the body, a negative number none of it.
-func Cut(n int) Fault { return Fault{Apply: ApplyFirst, End: EndCut, CutAt: n} }
-
-// Drop answers as usual, and closes the connection that the client has every
-// reason to use again.
-func Drop() Fault { return Fault{End: EndDrop} }
+func RefuseToken() Fault { return Fault{gateway.RefuseToken()} }
 
 // On limits the fault to requests of one kind.
-func (f Fault) On(op Op) Fault { f.Op = op; return f }
+func (f Fault) On(op Op) Fault { return Fault{f.fault.On(gateway.Op(op))} }
 
-// When limits the fault to requests that match.
-func (f Fault) When(match func(*Request) bool) Fault { f.Match = match; return f }
+// When limits the fault to requests that match. The function must not inject
+// faults.
+func (f Fault) When(match func(*Request) bool) Fault {
+	return Fault{f.fault.When(func(r *gateway.Request) bool { return match(request(r)) })}
+}
 
-// Times makes the fault strike n matching requests instead of one; a negative
-// n is Always.
-func (f Fault) Times(n int) Fault { f.times = n; return f }
+// Times makes the fault strike n matching requests instead of one.
+func (f Fault) Times(n int) Fault { return Fault{f.fault.Times(n)} }
 
-// Always makes the fault strike for ever.
-func (f Fault) Always() Fault { f.times = -1; return f }
+// Always makes the fault strike every matching request.
+func (f Fault) Always() Fault { return Fault{f.fault.Always()} }
 
 // Skip lets n matching requests through first.
-func (f Fault) Skip(n int) Fault { f.skip = n; return f }
+func (f Fault) Skip(n int) Fault { return Fault{f.fault.Skip(n)} }
 
 // Delayed makes the fault wait before it does anything.
-func (f Fault) Delayed(d time.Duration) Fault { f.Delay = d; return f }
+func (f Fault) Delayed(d time.Duration) Fault { return Fault{f.fault.Delayed(d)} }
+
+// Applied lets the request take effect before its client sees the fault:
+// Hang().Applied() is a request that is applied and never answered.
+func (f Fault) Applied() Fault { return Fault{f.fault.Applied()} }
+
+// AppliedAfter lets the request take effect the given time after its client has
+// seen the fault, even if the client has gone. A Hang counts from its beginning.
+func (f Fault) AppliedAfter(d time.Duration) Fault { return Fault{f.fault.AppliedAfter(d)} }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,93 +10,251 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/spf13/cobra"
+
 	"github.com/apig-go/apig"
 )
 
 const (
-	// maxParallel is the most workers that -parallel may ask for.
-	maxParallel = 256
-
-	// batchSize is the most APIs that the service takes in one request, and
-	// batchParallel how many of those requests are under way at once.
+	// batchSize is the most APIs that the service accepts in one request, and
+	// batchParallel how many of those requests are in progress at once.
 	batchSize     = 1000
 	batchParallel = 4
-
-	// notSentPrefix begins the error of a change that was not tried.
-	notSentPrefix = "not sent"
 )
 
-// change is one change to many APIs: publish, offline, rollback or settle.
-type change struct {
-	op       string // the method of the client, in an unknown outcome
-	client   *apig.Client
-	sent     *sendings
-	reporter *reporter
-	tagged   bool
-	forgive  error // an error that matches it is success
+// changeFlags are the flags of the commands that change something.
+type changeFlags struct {
+	common
+	selection
+	client   clientOptions
+	env      string
+	noEnv    bool // a version says which environment
+	dryRun   bool
+	yes      bool
+	parallel count
+	attempts count
+}
 
+func (o *changeFlags) define(p *program, c *cobra.Command, env string) {
+	o.common.define(c, defaultTimeout, formTable, formJSON, formLines, formName)
+	o.selection.define(c)
+	fs := c.Flags()
+	fs.Lookup("output").Usage += " (default table on a terminal, json elsewhere)"
+	fs.StringVarP(&o.env, "env", "e", "", env)
+	fs.BoolVarP(&o.dryRun, "dry-run", "n", false, "show what is in effect now, and change nothing")
+	o.parallel, o.attempts = count{4, maxParallel}, count{4, 100}
+	fs.VarP(&o.parallel, "parallel", "p", "how many requests may be in progress at once")
+	fs.Var(&o.attempts, "max-attempts", "how often a request is sent at most; 1 never retries")
+	p.completeNames(c)
+}
+
+// session is one run of a command that changes something.
+type session struct {
+	*reporter
+	ctx        context.Context // of the whole run, with --timeout
+	cancel     context.CancelFunc
+	outer      context.Context // ends when the program is interrupted
+	client     *apig.Client
+	instanceID string
+}
+
+// open makes the client and begins the report. Its error is the end of the command.
+func (p *program) open(c *cobra.Command, o common, options clientOptions) (*session, error) {
+	r := p.newReporter(c.Name(), o)
+	options.verbose = o.verbose && !o.quiet
+	client, cfg, err := p.newClient(options)
+	if err != nil {
+		return nil, r.fail(exitUsage, err)
+	}
+	r.report.InstanceID = cfg.InstanceID
+	ctx, cancel := context.WithTimeoutCause(c.Context(), o.timeout, fmt.Errorf("--timeout %v is over", o.timeout))
+	return &session{reporter: r, ctx: ctx, cancel: cancel, outer: c.Context(), client: client, instanceID: cfg.InstanceID}, nil
+}
+
+// openChange does the same for a change of the selected APIs, and looks up the
+// APIs and the environment. Without targets the command has ended with the error.
+func (p *program) openChange(c *cobra.Command, o *changeFlags, names []string) (*session, []target, error) {
+	o.names = names
+	if o.selection.empty() {
+		return nil, nil, errors.New("name APIs, or give --file or --group")
+	}
+	was, err := o.selection.read(p, false)
+	if err != nil {
+		return nil, nil, p.newReporter(c.Name(), o.common).fail(exitUsage, err)
+	}
+	if o.env == "" && was != nil {
+		o.env = was.EnvID
+	}
+	if o.env == "" && c.Name() == "publish" {
+		o.env = "RELEASE"
+	}
+	if o.env == "" && !o.noEnv {
+		return nil, nil, fmt.Errorf("--env is required: %s has no default environment", c.Name())
+	}
+	o.client.maxAttempts = o.attempts.n
+	s, err := p.open(c, o.common, o.client)
+	if err != nil {
+		return nil, nil, err
+	}
+	targets, err := s.lookUp(o, was)
+	if err != nil {
+		s.cancel()
+		return nil, nil, s.reporter.fail(exitCodeOf(s.outer, err), err)
+	}
+	s.report.DryRun = o.dryRun
+	if stopped, err := s.leave(targets, o.dryRun); stopped {
+		s.cancel()
+		return nil, nil, err
+	}
+	return s, targets, nil
+}
+
+// lookUp finds the environment and the APIs. A report as input brings its
+// environment, and goes to no other one.
+func (s *session) lookUp(o *changeFlags, was *report) ([]target, error) {
+	if was != nil {
+		switch {
+		case was.Command != s.report.Command:
+			return nil, mistakef("%s is a report of \"apig %s\"", o.file, was.Command)
+		case !strings.EqualFold(was.InstanceID, s.instanceID):
+			return nil, mistakef("%s is a report of the gateway %s; APIG_INSTANCE_ID is %s", o.file, was.InstanceID, s.instanceID)
+		case was.EnvID == "":
+			return nil, mistakef("%s does not say in which environment", o.file)
+		}
+	}
+	if !o.noEnv {
+		env, err := environment(s.ctx, s.client, o.env)
+		if err != nil {
+			return nil, err
+		}
+		if was != nil && !strings.EqualFold(env.ID, was.EnvID) {
+			return nil, mistakef("%s is a report of the environment %s, and --env is %s", o.file, cmp.Or(was.EnvName, was.EnvID), env.Name)
+		}
+		s.report.EnvID, s.report.EnvName = env.ID, env.Name
+	}
+	return o.selection.find(s.ctx, s.client)
+}
+
+// leave begins the results, and ends the command if some APIs were not found or if
+// this is a dry run: then nothing is sent.
+func (s *session) leave(targets []target, dryRun bool) (stopped bool, err error) {
+	apis := make([]api, len(targets))
+	for i, t := range targets {
+		apis[i] = t.api()
+	}
+	s.begin(apis)
+	incomplete := slices.ContainsFunc(targets, func(t target) bool { return t.err != nil })
+	if !incomplete && !dryRun {
+		return false, nil
+	}
+	var refused atomic.Bool
+	s.progress.start(len(targets))
+	inParallel(4, len(targets), func(i int) {
+		to := result{api: apis[i], Outcome: outcomePlanned}
+		err := targets[i].err
+		if err == nil && dryRun {
+			to.InEffect, err = s.inEffect(targets[i].id)
+		}
+		switch {
+		case err != nil:
+			to.fail(err)
+			refused.CompareAndSwap(false, errors.Is(err, apig.ErrUnauthorized))
+		case incomplete && !dryRun:
+			to.Outcome, to.notSent, to.problem = outcomeNotApplied, true, problem{Error: "not sent: other APIs were not found"}
+		}
+		s.set(i, to)
+	})
+	return true, s.end(s.exitCode(s.outer.Err() != nil, refused.Load()), nil)
+}
+
+// inEffect is the version of an API that is in effect, or nil.
+func (s *session) inEffect(apiID string) (*shownVersion, error) {
+	all, err := versions(s.ctx, s.client, apiID, s.report.EnvID)
+	for _, v := range all {
+		if v.InEffect {
+			return &v, nil
+		}
+	}
+	return nil, err
+}
+
+// change is one change of many APIs.
+type change struct {
+	*session
+	forgive  error // an error that matches it is success
 	parallel int
 	size     int // APIs at a time
 	do       func(ctx context.Context, targets []target) []apig.BatchItem
 }
 
-// run makes the change. When ctx ends, or the credentials are refused, nothing
-// more is sent: five refused signatures would lock a key.
-func (c *change) run(ctx context.Context, envID string, targets []target) {
-	if c.reporter.mode == jsonJournal {
-		c.announce(envID, targets)
-	}
+// run makes the change. When the context ends, or the credentials are refused,
+// nothing more is sent: five refused signatures would lock a key.
+func (c *change) run(targets []target) error {
 	var refused atomic.Pointer[error]
+	var mistakes atomic.Int64
 	chunks := slices.Collect(slices.Chunk(targets, c.size))
-	first := 0
-	firsts := make([]int, len(chunks))
-	for n, chunk := range chunks {
-		firsts[n] = first
-		first += len(chunk)
-	}
+	c.progress.start(len(targets))
 	inParallel(c.parallel, len(chunks), func(n int) {
 		var items []apig.BatchItem
 		why := refused.Load()
+		notSent := true
 		switch {
-		case ctx.Err() != nil:
-			items = notSent(chunks[n], fmt.Errorf(notSentPrefix+": %w", context.Cause(ctx)))
+		case c.ctx.Err() != nil:
+			items = failed(chunks[n], fmt.Errorf("not sent: %w", context.Cause(c.ctx)))
 		case why != nil:
-			items = notSent(chunks[n], fmt.Errorf(notSentPrefix+", since the credentials were refused: %w", *why))
+			items = failed(chunks[n], fmt.Errorf("not sent, because the credentials were refused: %w", *why))
 		default:
-			items = c.do(ctx, chunks[n])
+			notSent = false
+			items = c.do(c.ctx, chunks[n])
 		}
 		for i, item := range items {
 			if errors.Is(item.Err, apig.ErrUnauthorized) {
 				refused.CompareAndSwap(nil, &item.Err)
 			}
-			c.reporter.set(firsts[n]+i, c.result(envID, chunks[n][i], item))
+			if errors.Is(item.Err, apig.ErrInvalidArgument) {
+				mistakes.Add(1)
+			}
+			to := c.result(chunks[n][i], item)
+			to.notSent = notSent
+			c.set(n*c.size+i, to)
 		}
 	})
+	if n := len(targets); n > 0 && int(mistakes.Load()) == n { // such as a remark that is too long
+		return c.end(exitUsage, nil)
+	}
+	return c.end(c.exitCode(c.outer.Err() != nil, refused.Load() != nil), nil)
 }
 
-// announce writes a line for each API, and has one written before it is first
-// sent.
-func (c *change) announce(envID string, targets []target) {
-	byID := make(map[string]target, len(targets))
-	for _, t := range targets {
-		byID[strings.ToLower(t.id)] = t
-		c.reporter.announce(result{API: t.asked, APIID: t.id, APIName: t.name, EnvID: envID, Outcome: outcomeWaiting})
+func (c *change) result(t target, item apig.BatchItem) result {
+	to := result{api: t.api()}
+	switch {
+	case item.Err == nil:
+		to.succeed(item.Record)
+	case c.forgive != nil && errors.Is(item.Err, c.forgive) && apig.OutcomeOf(item.Err) == apig.NotApplied:
+		to.Outcome, to.AlreadyOffline, to.RequestID = outcomeApplied, true, newProblem(item.Err).RequestID
+	default:
+		to.fail(item.Err)
 	}
-	c.sent.first = func(apiID string, of sending) {
-		t := byID[strings.ToLower(apiID)]
-		to := result{API: t.asked, APIID: t.id, APIName: t.name, EnvID: envID, Remark: of.remark, Attempts: of.attempts,
-			Outcome: outcomeSent}
-		to.Unknown = c.sentUnknown(to, of)
-		c.reporter.announce(to)
-	}
+	return to
 }
 
-func notSent(targets []target, why error) []apig.BatchItem {
+func failed(targets []target, why error) []apig.BatchItem {
 	items := make([]apig.BatchItem, len(targets))
 	for i := range items {
 		items[i].Err = why
 	}
 	return items
+}
+
+// each makes the change for each API by itself.
+func each(call func(context.Context, target) (*apig.PublishRecord, error)) func(context.Context, []target) []apig.BatchItem {
+	return func(ctx context.Context, targets []target) []apig.BatchItem {
+		items := make([]apig.BatchItem, len(targets))
+		for i, t := range targets {
+			items[i].Record, items[i].Err = call(ctx, t)
+		}
+		return items
+	}
 }
 
 // inParallel calls do with 0 to n-1, in that order, several at once.
@@ -112,46 +271,21 @@ func inParallel(workers, n int, do func(int)) {
 	running.Wait()
 }
 
-// result is what became of one API, with all that is known of it.
-func (c *change) result(envID string, t target, item apig.BatchItem) result {
-	sent := c.sent.of(t.id)
-	to := result{API: t.asked, APIID: t.id, APIName: t.name, EnvID: envID, Remark: sent.remark, Attempts: sent.attempts}
-	if item.APIName != "" {
-		to.APIName = item.APIName
+// confirm asks before a change that takes something out of effect.
+func (s *session) confirm(yes bool, what string, targets []target) error {
+	var names []string
+	for _, t := range targets[:min(len(targets), 5)] {
+		names = append(names, t.String())
 	}
-	switch err := item.Err; {
-	case err == nil:
-		to.succeed(item.Record)
-	case apig.OutcomeOf(err) == apig.Unknown:
-		to.Outcome, to.problem = outcomeUnknown, newProblem(err)
-		to.Unknown = unknownOf(err)
-	case c.forgive != nil && errors.Is(err, c.forgive):
-		to.Outcome, to.AlreadyOffline, to.RequestID = outcomeApplied, true, newProblem(err).RequestID
-	default:
-		to.Outcome, to.problem = outcomeNotApplied, newProblem(err)
+	if len(targets) > len(names) {
+		names = append(names, fmt.Sprintf("and %d more", len(targets)-len(names)))
 	}
-	return to
-}
-
-func (to *result) succeed(record *apig.PublishRecord) {
-	to.Outcome, to.Record, to.Recovered, to.RequestID = outcomeApplied, record, record.Recovered, record.RequestID
-	if record.APIName != "" {
-		to.APIName = record.APIName
+	if yes || len(targets) == 0 || s.p.confirm(s.ctx, "%s %s: %s.", what, s.report.where(), strings.Join(names, ", ")) {
+		return nil
 	}
-	if to.EnvID == "" {
-		to.EnvID = record.EnvID
+	for i, t := range targets {
+		s.keep(i, result{api: t.api(), Outcome: outcomeNotApplied, problem: problem{Error: "not sent: not confirmed"}})
 	}
-}
-
-// exitCode is that of the whole run. ctx is the program's own, which ends only
-// when it is interrupted.
-func (c *change) exitCode(ctx context.Context) int {
-	code := c.reporter.exitCode()
-	if ctx.Err() != nil && code != exitDone {
-		c.reporter.report.Interrupted = true
-		if code == exitNotApplied && c.sent.none() {
-			return exitInterrupted
-		}
-	}
-	return code
+	s.progress.silent = true
+	return s.end(s.exitCode(s.outer.Err() != nil, false), errors.New("not confirmed; nothing has changed"))
 }

@@ -1,30 +1,38 @@
 package main
 
 import (
-	"encoding/json"
-	"io"
+	"cmp"
+	"context"
 	"log/slog"
 	"net/http"
-	"net/http/httptrace"
-	"path"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/apig-go/apig"
 )
 
-// newClient makes the client that the environment describes, and what notes the
-// changes that it sends.
-func (p program) newClient(o common, tag bool) (*apig.Client, *sendings, string, error) {
+// maxParallel is the most requests that --parallel may have in progress.
+const maxParallel = 256
+
+// clientOptions are what flags say about the client.
+type clientOptions struct {
+	disableTags bool
+	maxAttempts int
+	busyTimeout time.Duration
+	verbose     bool
+	wrap        func(http.RoundTripper) http.RoundTripper // or nil
+}
+
+// newClient makes the client that the environment describes.
+func (p *program) newClient(o clientOptions) (*apig.Client, apig.Config, error) {
 	cfg, err := p.config()
 	if err != nil {
-		return nil, nil, "", err
+		return nil, cfg, err
 	}
 	cfg.UserAgent = "apig-command"
-	cfg.Retry.TagRemark = tag
-	if o.verbose && !o.quiet {
+	cfg.DisableTags = o.disableTags
+	cfg.Retry.MaxAttempts = cmp.Or(o.maxAttempts, cfg.Retry.MaxAttempts)
+	cfg.Retry.BusyTimeout = cmp.Or(o.busyTimeout, cfg.Retry.BusyTimeout)
+	if o.verbose {
 		cfg.Logger = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	hc := http.Client{}
@@ -34,15 +42,16 @@ func (p program) newClient(o common, tag bool) (*apig.Client, *sendings, string,
 	if hc.Transport == nil {
 		hc.Transport = newTransport()
 	}
-	sent := &sendings{next: hc.Transport, byAPI: map[string]sending{}}
-	hc.Transport = sent
+	if o.wrap != nil {
+		hc.Transport = o.wrap(hc.Transport)
+	}
 	cfg.HTTPClient = &hc
 	client, err := apig.New(cfg)
-	return client, sent, cfg.InstanceID, err
+	return client, cfg, err
 }
 
-// newTransport keeps as many connections as there may be workers, gives idle
-// ones up before a load balancer does, and notices dead HTTP/2 ones.
+// newTransport keeps as many connections as there may be workers, closes idle ones
+// before a load balancer does, and notices dead HTTP/2 connections.
 func newTransport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = maxParallel, maxParallel
@@ -51,84 +60,52 @@ func newTransport() *http.Transport {
 	return t
 }
 
-// sendings is a transport that notes of each API how often a change was sent and
-// with which remark. The record of a success tells neither.
-type sendings struct {
-	next  http.RoundTripper
-	wrote atomic.Bool                    // the headers of any change have left
-	first func(apiID string, of sending) // called before a change of an API is first sent; or nil
-	mu    sync.Mutex
-	byAPI map[string]sending
+// publication is what publish and offline are asked to do in an environment.
+type publication struct {
+	envID, remark, key string
+	offline            bool
 }
 
-// sending is what was sent for one API.
-type sending struct {
-	attempts  int
-	remark    string
-	versionID string // that was to be switched to
-	first     time.Time
-}
-
-// RoundTrip notes the request and sends it.
-func (s *sendings) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method != http.MethodGet && r.GetBody != nil {
-		if body, err := r.GetBody(); err == nil {
-			s.note(r, body)
-			body.Close()
+// one publishes one API, or takes it offline.
+func (w publication) one(client *apig.Client) func(context.Context, target) (*apig.PublishRecord, error) {
+	return func(ctx context.Context, t target) (*apig.PublishRecord, error) {
+		if w.offline {
+			return client.Offline(ctx, apig.OfflineRequest{APIID: t.id, EnvID: w.envID, Remark: w.remark})
 		}
-		// A request that was interrupted while it waited for its connection was
-		// not sent, which only a trace can tell.
-		r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
-			WroteHeaders: func() { s.wrote.Store(true) },
-		}))
-	}
-	return s.next.RoundTrip(r)
-}
-
-// CloseIdleConnections closes those of the transport below.
-func (s *sendings) CloseIdleConnections() {
-	if c, ok := s.next.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
+		return client.Publish(ctx, apig.PublishRequest{APIID: t.id, EnvID: w.envID, Remark: w.remark, IdempotencyKey: w.key})
 	}
 }
 
-func (s *sendings) note(r *http.Request, body io.Reader) {
-	var change struct {
-		APIID     string   `json:"api_id"`
-		APIs      []string `json:"apis"`
-		Remark    string   `json:"remark"`
-		VersionID string   `json:"version_id"`
+// many does the same for all APIs in one request. The result is nil if nothing was
+// sent.
+func (w publication) many(ctx context.Context, client *apig.Client, ids []string) (*apig.BatchResult, error) {
+	if w.offline {
+		return client.OfflineBatch(ctx, apig.OfflineBatchRequest{APIIDs: ids, EnvID: w.envID, Remark: w.remark})
 	}
-	if json.NewDecoder(body).Decode(&change) != nil {
-		return
-	}
-	ids := change.APIs
-	switch {
-	case change.APIID != "":
-		ids = []string{change.APIID}
-	case r.Method == http.MethodPut: // a switch has the API in its path
-		ids = []string{path.Base(r.URL.Path)}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, id := range ids {
-		of := s.byAPI[strings.ToLower(id)]
-		if of.attempts++; of.attempts == 1 {
-			of.first, of.remark, of.versionID = time.Now(), change.Remark, change.VersionID
-			if s.first != nil {
-				s.first(id, of)
-			}
+	return client.PublishBatch(ctx, apig.PublishBatchRequest{APIIDs: ids, EnvID: w.envID, Remark: w.remark, IdempotencyKey: w.key})
+}
+
+// environments are all environments of the gateway.
+func environments(ctx context.Context, client *apig.Client) ([]apig.Environment, error) {
+	var all []apig.Environment
+	for e, err := range client.Environments(ctx) {
+		if err != nil {
+			return nil, err
 		}
-		s.byAPI[strings.ToLower(id)] = of
+		all = append(all, e)
 	}
+	return all, nil
 }
 
-// of is what was sent for an API so far.
-func (s *sendings) of(apiID string) sending {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.byAPI[strings.ToLower(apiID)]
+// versions are the versions of an API, newest first; envID is empty for all
+// environments.
+func versions(ctx context.Context, client *apig.Client, apiID, envID string) ([]shownVersion, error) {
+	all := []shownVersion{}
+	for v, err := range client.Versions(ctx, apiID, envID) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, shownVersion{v.ID, v.Number, v.EnvID, v.EnvName, v.InEffect(), v.PublishTime, v.Remark, v.Tag})
+	}
+	return all, nil
 }
-
-// none reports whether no change was sent yet.
-func (s *sendings) none() bool { return !s.wrote.Load() }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -13,14 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/apig-go/apig"
-	"github.com/apig-go/apig/apigtest"
+	"github.com/apig-go/apig/internal/gateway"
 )
 
 const release = "DEFAULT_ENVIRONMENT_RELEASE_ID"
 
 // site is a gateway in memory with a few APIs, and the program pointed at it.
 type site struct {
-	*apigtest.Gateway
+	*gateway.Gateway
 	t       *testing.T
 	orders  string
 	users   string
@@ -32,20 +31,13 @@ type site struct {
 }
 
 func newSite(t *testing.T) *site {
-	g := apigtest.NewGateway(apigtest.WithoutNetwork())
+	g := gateway.NewGateway(gateway.WithoutNetwork())
 	t.Cleanup(g.Close)
 	return &site{
 		Gateway: g, t: t,
 		orders: g.AddAPI("orders"), users: g.AddAPI("users"), staging: g.AddEnvironment("staging"),
 		retry: apig.RetryPolicy{SettleWait: 20 * time.Millisecond, MaxWait: time.Millisecond},
 	}
-}
-
-// httpClient reaches the gateway until the test ends.
-func (s *site) httpClient() *http.Client {
-	transport := s.Transport()
-	s.t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
 }
 
 // ran is what a run of the program left behind.
@@ -61,8 +53,15 @@ func (s *site) runUntil(ctx context.Context, args ...string) ran {
 	transport := s.Transport()
 	defer transport.CloseIdleConnections()
 	var stdout, stderr bytes.Buffer
-	p := program{
-		stdin: strings.NewReader(s.stdin), stdout: &stdout, stderr: &stderr,
+	p := s.program(transport, &stdout, &stderr)
+	code := p.run(ctx, args)
+	return ran{code, stdout.String(), stderr.String()}
+}
+
+// program is the program pointed at the gateway.
+func (s *site) program(transport http.RoundTripper, stdout, stderr io.Writer) *program {
+	return &program{
+		stdin: strings.NewReader(s.stdin), stdout: stdout, stderr: stderr,
 		getenv: func(string) string { return "" },
 		config: func() (apig.Config, error) {
 			return apig.Config{
@@ -71,30 +70,14 @@ func (s *site) runUntil(ctx context.Context, args ...string) ran {
 			}, nil
 		},
 	}
-	code := p.run(ctx, args)
-	return ran{code, stdout.String(), stderr.String()}
 }
 
 // report reads the report in either form.
 func (r ran) report(t *testing.T) report {
 	t.Helper()
-	var whole report
-	decoder := json.NewDecoder(strings.NewReader(r.stdout))
-	for {
-		var value json.RawMessage
-		err := decoder.Decode(&value)
-		if err == io.EOF {
-			return whole
-		}
-		require.NoError(t, err, r.stdout)
-		if !bytes.Contains(value, []byte(`"outcome"`)) || bytes.Contains(value, []byte(`"results"`)) {
-			require.NoError(t, json.Unmarshal(value, &whole))
-			continue
-		}
-		var to result
-		require.NoError(t, json.Unmarshal(value, &to))
-		whole.Results = append(whole.Results, to)
-	}
+	was, err := readReport(strings.NewReader(r.stdout))
+	require.NoError(t, err, r.stdout)
+	return was
 }
 
 // changes are the requests that change something.
@@ -102,7 +85,7 @@ func (s *site) changes() int {
 	n := 0
 	for _, r := range s.Requests() {
 		switch r.Op {
-		case apigtest.OpAction, apigtest.OpBatch, apigtest.OpSwitch:
+		case gateway.OpAction, gateway.OpBatch, gateway.OpSwitch:
 			n++
 		}
 	}
@@ -110,18 +93,26 @@ func (s *site) changes() int {
 }
 
 // isChange accepts the requests that change something.
-func isChange(r *apigtest.Request) bool {
-	return r.Op == apigtest.OpAction || r.Op == apigtest.OpBatch || r.Op == apigtest.OpSwitch
+func isChange(r *gateway.Request) bool {
+	return r.Op == gateway.OpAction || r.Op == gateway.OpBatch || r.Op == gateway.OpSwitch
 }
 
 const forbidden = `{"error_code":"APIG.1005","error_msg":"No permissions to request this method"}`
 
 // historyForbidden makes every lost answer unknown.
 func (s *site) historyForbidden() {
-	s.Inject(apigtest.Answer(http.StatusForbidden, forbidden).On(apigtest.OpHistory).Always())
+	s.Inject(gateway.Answer(http.StatusForbidden, forbidden).On(gateway.OpHistory).Always())
 }
 
 // historyForbiddenAfter lets some readings of the history succeed first.
 func (s *site) historyForbiddenAfter(n int) {
-	s.Inject(apigtest.Answer(http.StatusForbidden, forbidden).On(apigtest.OpHistory).Skip(n).Always())
+	s.Inject(gateway.Answer(http.StatusForbidden, forbidden).On(gateway.OpHistory).Skip(n).Always())
+}
+
+// sentRemark and sentWith are a remark and its tag as the client sends them, and as
+// it reports them.
+func sentRemark(remark, tag string) string { return remark + " apig:" + tag }
+
+func sentWith(remark, tag string) string {
+	return `"remark":"` + remark + `","tag":"` + tag + `",`
 }

@@ -1,184 +1,175 @@
 package main
 
 import (
-	"bytes"
+	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
-	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/apig-go/apig"
 )
 
 // common are the flags of every command that talks to a gateway.
 type common struct {
-	json    jsonMode
+	output  format
 	timeout time.Duration
 	quiet   bool
 	verbose bool
 }
 
-func (o *common) define(fs *flag.FlagSet, timeout time.Duration) {
-	fs.DurationVar(&o.timeout, "timeout", timeout, "how long all of it may take")
-	fs.BoolVar(&o.quiet, "quiet", false, "write nothing to stderr but errors of usage and configuration")
-	fs.BoolVar(&o.verbose, "verbose", false, "log each request to stderr, without credentials")
+func (o *common) define(c *cobra.Command, timeout time.Duration, forms ...string) {
+	o.output.forms, o.timeout = forms, timeout
+	fs := c.Flags()
+	fs.VarP(&o.output, "output", "o", "form of the output: "+strings.Join(forms, ", "))
+	fs.Var((*duration)(&o.timeout), "timeout", "how long the command may take")
+	fs.BoolVarP(&o.quiet, "quiet", "q", false, "write only errors to stderr")
+	fs.BoolVarP(&o.verbose, "verbose", "v", false, "log each request to stderr, without credentials")
+	complete(c, "output", forms...)
 }
 
-func (o *common) check() error {
-	if o.timeout <= 0 {
-		return errors.New("-timeout must be more than zero")
+// wrapped is the help of flags in 80 columns.
+func wrapped(fs *pflag.FlagSet) string { return fs.FlagUsagesWrapped(80) }
+
+// suggestFlag names flags that are spelt like an unknown one.
+func suggestFlag(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) || len(unknown.GetSpecifiedName()) < 2 {
+		return err
 	}
-	return nil
-}
-
-// selection are the flags that say which APIs.
-type selection struct {
-	apis  stringList
-	file  string
-	group string
-}
-
-func (s *selection) define(fs *flag.FlagSet) {
-	fs.Var(&s.apis, "api", "`name` or ID of an API; may be repeated, or a list with commas")
-	fs.StringVar(&s.file, "file", "", "`file` with one name or ID of an API a line; - is stdin, # begins a comment")
-	fs.StringVar(&s.group, "group", "", "name or ID of a `group`, for all its APIs")
-}
-
-func (s *selection) empty() bool { return len(s.apis) == 0 && s.file == "" && s.group == "" }
-
-func (s *selection) check() error {
-	if s.group != "" && (len(s.apis) > 0 || s.file != "") {
-		return errors.New("-group cannot be combined with -api or -file")
+	flags := &cobra.Command{SuggestionsMinimumDistance: 2} // cobra knows how alike the names of commands are
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		flags.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+	})
+	if like := flags.SuggestionsFor(unknown.GetSpecifiedName()); len(like) > 0 {
+		return fmt.Errorf("%w; did you mean --%s?", err, strings.Join(like, " or --"))
 	}
-	return nil
+	return err
 }
 
-func (s *selection) required() error {
-	if s.empty() {
-		return errors.New("one of the flags -api, -file and -group is needed")
-	}
-	return s.check()
-}
-
-// stringList is a flag that may be repeated and may hold commas.
-type stringList []string
-
-// String is the flag as it could be written once.
-func (l *stringList) String() string { return strings.Join(*l, ",") }
-
-// Set adds what one occurrence of the flag says.
-func (l *stringList) Set(s string) error {
-	*l = append(*l, splitList(s)...)
-	return nil
-}
-
-func splitList(s string) []string {
-	var parts []string
-	for part := range strings.SplitSeq(s, ",") {
-		if part = strings.TrimSpace(part); part != "" {
-			parts = append(parts, part)
+// emptyFlag refuses a flag that is given without a value, as by a variable of a script
+// that is not set: -k "" would publish without a key, and -e "" in RELEASE.
+func emptyFlag(c *cobra.Command) (err error) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" && f.Name != "remark" {
+			err = fmt.Errorf("--%s is empty; is its variable set?", f.Name)
 		}
-	}
-	return parts
+	})
+	return err
 }
 
-// jsonMode is the form of the report.
-type jsonMode string
-
+// The forms of the output.
 const (
-	jsonNone   jsonMode = ""       // a table
-	jsonObject jsonMode = "object" // one object at the end
-	jsonLines  jsonMode = "lines"  // one line for each result as soon as it is known
-
-	// Lines, and for each change one at the start and one when it is first sent:
-	// so even a process that is killed leaves behind what settle needs.
-	jsonJournal jsonMode = "journal"
+	formTable = "table"
+	formJSON  = "json"  // one object at the end
+	formLines = "jsonl" // one line for each result as soon as it is known
+	formName  = "name"  // names that the command accepts again
 )
 
+// format is a flag with one of several forms.
+type format struct {
+	form  string
+	forms []string
+}
+
 // String is the value of the flag.
-func (m *jsonMode) String() string { return string(*m) }
+func (f *format) String() string { return f.form }
 
-// defineReport adds the flag to a command that changes something.
-func (m *jsonMode) defineReport(fs *flag.FlagSet) {
-	*m = jsonObject
-	fs.Var(m, "json", "`form` of the report: object at the end; lines, one for each API as soon as it is known;\n"+
-		"or journal: lines, also of what waits and before it is sent, for settle after a kill -9")
-}
-
-// checkReading refuses the journal where nothing is sent.
-func (m jsonMode) checkReading() error {
-	if m == jsonJournal {
-		return errors.New("-json=journal is for commands that change something")
-	}
-	return nil
-}
-
-// IsBoolFlag allows -json without a value.
-func (m *jsonMode) IsBoolFlag() bool { return true }
+// Type is how the help shows the value.
+func (f *format) Type() string { return "form" }
 
 // Set reads the value of the flag.
-func (m *jsonMode) Set(s string) error {
-	switch s {
-	case "true", "object":
-		*m = jsonObject
-	case "lines":
-		*m = jsonLines
-	case "journal":
-		*m = jsonJournal
-	default:
-		return errors.New("it is not one of the forms")
+func (f *format) Set(s string) error {
+	if !slices.Contains(f.forms, s) {
+		return fmt.Errorf("it is not one of %s", strings.Join(f.forms, ", "))
 	}
+	f.form = s
 	return nil
 }
 
-// errHelpShown is what parse returns after it has written the help or the version.
-var errHelpShown = errors.New("help was asked for")
+// duration is a flag that says how a time without a unit is written.
+type duration time.Duration
 
-// parse reads the flags of a command, and as many arguments as it takes.
-func (p program) parse(c *command, fs *flag.FlagSet, args []string, most int) error {
-	showVersion := fs.Bool("version", false, "print the version and do nothing else")
-	fs.SetOutput(io.Discard)
-	switch err := fs.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(p.stdout, c.help(fs))
-		return errHelpShown
+// String is the value of the flag.
+func (d *duration) String() string { return time.Duration(*d).String() }
+
+// Type is how the help shows the value.
+func (d *duration) Type() string { return "time" }
+
+// Set reads the value of the flag.
+func (d *duration) Set(s string) error {
+	read, err := time.ParseDuration(s)
+	switch {
+	case err != nil && strings.Trim(s, "0123456789") == "" && s != "":
+		return fmt.Errorf("it has no unit; did you mean %ss?", s)
 	case err != nil:
-		return err
-	case *showVersion:
-		fmt.Fprintln(p.stdout, version())
-		return errHelpShown
-	case fs.NArg() > most:
-		return fmt.Errorf("unexpected argument %q", fs.Arg(most))
+		return errors.New("it is not a time such as 30s or 5m")
+	case read <= 0:
+		return errors.New("it must be more than zero")
 	}
+	*d = duration(read)
 	return nil
 }
 
-// usage reports a mistake in the flags, or nothing after help was shown.
-func (p program) usage(c *command, err error) int {
-	if errors.Is(err, errHelpShown) {
-		return exitDone
+// count is a flag with a number between 1 and the most.
+type count struct{ n, most int }
+
+// String is the value of the flag.
+func (n *count) String() string { return strconv.Itoa(n.n) }
+
+// Type is how the help shows the value.
+func (n *count) Type() string { return "n" }
+
+// Set reads the value of the flag.
+func (n *count) Set(s string) error {
+	read, err := strconv.Atoi(s)
+	if err != nil || read < 1 || read > n.most {
+		return fmt.Errorf("it is not a number between 1 and %d", n.most)
 	}
-	problems := strings.ReplaceAll(err.Error(), "\n", "; ") // errors.Join puts one a line
-	fmt.Fprintf(p.stderr, "apig %s: %s\n\"apig %[1]s -h\" has all flags\n", c.name, problems)
-	return exitUsage
+	n.n = read
+	return nil
 }
 
-// help is what -h prints.
-func (c *command) help(fs *flag.FlagSet) string {
-	var flags bytes.Buffer
-	fs.SetOutput(&flags)
-	fs.PrintDefaults()
-	return fmt.Sprintf("Usage: apig %s %s\n\n%s\nFlags:\n%s\nExamples:\n%s\nExit codes:\n%s", c.name, c.synopsis, c.about,
-		flags.String(), c.examples, c.exits)
+// complete completes the values of a flag.
+func complete(c *cobra.Command, flag string, values ...string) {
+	// It fails only for a flag that is not defined, which the tests would see.
+	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 
-func newFlags(c *command) *flag.FlagSet { return flag.NewFlagSet(c.name, flag.ContinueOnError) }
-
-// version is that of the module this program was built from.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return "apig " + info.Main.Version
+// completeNames completes arguments with the names of APIs, and the flag env with
+// the names of environments, as far as the gateway tells them in three seconds.
+func (p *program) completeNames(c *cobra.Command) {
+	ask := func(list func(context.Context, *apig.Client) ([]string, error)) cobra.CompletionFunc {
+		return func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+			ctx, cancel := context.WithTimeout(c.Context(), 3*time.Second)
+			defer cancel()
+			client, _, err := p.newClient(clientOptions{})
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			names, _ := list(ctx, client)
+			return names, cobra.ShellCompDirectiveNoFileComp
+		}
 	}
-	return "apig (devel)"
+	if c.Flags().Lookup("env") != nil {
+		_ = c.RegisterFlagCompletionFunc("env", ask(func(ctx context.Context, client *apig.Client) (names []string, err error) {
+			all, err := environments(ctx, client)
+			for _, e := range all {
+				names = append(names, e.Name)
+			}
+			return names, err
+		}))
+	}
+	c.ValidArgsFunction = ask(func(ctx context.Context, client *apig.Client) (names []string, err error) {
+		all, err := listAPIs(ctx, client, apig.APIQuery{})
+		for _, t := range all {
+			names = append(names, t.String())
+		}
+		return names, err
+	})
 }

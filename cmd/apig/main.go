@@ -2,36 +2,44 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
+
+	"github.com/spf13/cobra"
 
 	"github.com/apig-go/apig"
 )
 
-// The exit codes. 64 is EX_USAGE of sysexits.h, 130 what a shell makes of SIGINT.
+// The exit codes. 64 and 77 are EX_USAGE and EX_NOPERM of sysexits.h; 130 is the
+// exit code that a shell makes of SIGINT.
 const (
-	exitDone        = 0
-	exitNotApplied  = 1
-	exitUnknown     = 2
-	exitUsage       = 64
-	exitInterrupted = 130
+	exitDone           = 0
+	exitNotApplied     = 1
+	exitUnknown        = 2
+	exitUsage          = 64
+	exitAuthentication = 77
+	exitInterrupted    = 130
 )
 
 // The exit codes of the commands that change something, and of those that read.
 const (
 	changeExits = `  0    done
-  1    not applied: at least one change was not made, or something could not be looked up
-  2    unknown: of at least one it could not be found out; give the report to "apig settle"
+  1    not applied: at least one change was not made
+  2    unknown: at least one change may have been made; run "apig settle REPORT"
   64   usage or configuration; nothing was sent
-  130  interrupted before anything was sent that changes something
+  77   the credentials were refused
+  130  interrupted; nothing has changed
 `
 	readExits = `  0    done
-  1    something could not be found or read
+  1    something was not found, or could not be read
   64   usage or configuration; nothing was sent
+  77   the credentials were refused
   130  interrupted
 `
 )
@@ -40,80 +48,191 @@ func main() {
 	ignoreBrokenPipe()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+	_, asks := terminalOf(os.Stdin)
+	p := &program{stdin: os.Stdin, asks: asks, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, config: apig.ConfigFromEnv}
+	os.Exit(p.run(ctx, os.Args[1:]))
 }
 
 // program is where a command reads and writes.
 type program struct {
 	stdin          io.Reader
+	asks           bool // stdin is a terminal, so that a question can be answered
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	config         func() (apig.Config, error)
 }
 
-// command is one of the words after "apig".
-type command struct {
-	name     string
-	summary  string
-	synopsis string // of the arguments
-	about    string
-	examples string
-	exits    string // its exit codes
-	run      func(program, context.Context, *command, []string) int
+// exit ends a command with an exit code. err is nil if it was reported already.
+type exit struct {
+	code int
+	err  error
 }
 
-func commands() []*command {
-	return []*command{
-		publishCommand, offlineCommand, statusCommand, versionsCommand, rollbackCommand, settleCommand, gatewayCommand,
+// Error is the text of the error, if there is one.
+func (e *exit) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
 	}
+	return e.err.Error()
 }
+
+// Unwrap returns the error.
+func (e *exit) Unwrap() error { return e.err }
 
 // run is the whole program. ctx ends when it is interrupted.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
-	return program{stdin, stdout, stderr, getenv, apig.ConfigFromEnv}.run(ctx, args)
-}
-
-func (p program) run(ctx context.Context, args []string) int {
-	if len(args) == 0 {
-		fmt.Fprint(p.stderr, overview())
-		return exitUsage
+func (p *program) run(ctx context.Context, args []string) int {
+	root := p.rootCommand()
+	root.SetArgs(args)
+	root.SetIn(p.stdin)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" { // of cobra, which ends with 0 whatever the shell
+			c.RunE = p.missingCommand
+		}
 	}
-	switch name := strings.TrimLeft(args[0], "-"); name {
-	case "version":
-		fmt.Fprintln(p.stdout, version())
+	c, err := root.ExecuteContextC(ctx)
+	var ended *exit
+	switch {
+	case err == nil:
 		return exitDone
-	case "h", "help":
-		if len(args) == 1 {
-			fmt.Fprint(p.stdout, overview())
-			return exitDone
-		}
-		args = []string{args[1], "-h"}
+	case !errors.As(err, &ended): // a mistake in the arguments, found by cobra
+		p.say("%s: %s\nRun \"%[1]s -h\" for help.", c.CommandPath(), strings.Join(strings.Fields(err.Error()), " "))
+		return exitUsage
+	case ended.err != nil:
+		p.say("%s: %s", c.CommandPath(), message(ended.err))
 	}
-	for _, c := range commands() {
-		if c.name == args[0] {
-			return c.run(p, ctx, c, args[1:])
-		}
-	}
-	fmt.Fprintf(p.stderr, "apig: there is no command %q; apig -h lists them\n", args[0])
-	return exitUsage
+	return ended.code
 }
 
-// overview is what apig -h prints.
-func overview() string {
-	var b strings.Builder
-	b.WriteString("Usage: apig COMMAND [flags]\n\n" +
-		"Publishes APIs on a Huawei Cloud API Gateway and says of each what became of it.\n\nCommands:\n")
-	for _, c := range commands() {
-		fmt.Fprintf(&b, "  %-9s %s\n", c.name, c.summary)
+// exitCodeOf is the exit code after an error that concerns all of a command. ctx
+// ends when the program is interrupted.
+func exitCodeOf(ctx context.Context, err error) int {
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, new(*inputError)), errors.Is(err, apig.ErrInvalidArgument):
+		return exitUsage
+	case ctx.Err() != nil:
+		return exitInterrupted
+	case errors.Is(err, apig.ErrUnauthorized):
+		return exitAuthentication
 	}
-	b.WriteString("\n\"apig COMMAND -h\" has the flags and examples of each; \"apig -version\" prints the version.\n\n" +
-		environmentHelp + "\nExit codes:\n" + changeExits)
-	return b.String()
+	return exitNotApplied
+}
+
+// inputError is a file that cannot be read, or a mistake in what was asked for.
+type inputError struct{ error }
+
+// Unwrap returns the error.
+func (e *inputError) Unwrap() error { return e.error }
+
+func mistakef(format string, args ...any) error { return &inputError{fmt.Errorf(format, args...)} }
+
+// message is the text of an error without the prefix of the package, and with the
+// names that a user of the command knows in place of the fields of its structs.
+func message(err error) string {
+	text := strings.ReplaceAll(strings.TrimPrefix(err.Error(), "apig: "), ": apig: ", ": ")
+	if errors.Is(err, apig.ErrInvalidArgument) {
+		text = userWords.Replace(text)
+	}
+	return text
+}
+
+var userWords = strings.NewReplacer(
+	"invalid argument: ", "",
+	"IAM.Endpoint", "HW_AUTH_URL",
+	"IAM.Username", "HW_USER_NAME",
+	"IAM.UserID", "HW_USER_ID",
+	"IAM.Password", "HW_USER_PASSWORD",
+	"IAM.DomainName", "HW_DOMAIN_NAME",
+	"IAM.DomainID", "HW_DOMAIN_ID",
+	"Endpoint", "APIG_ENDPOINT",
+	"ProjectID", "HW_PROJECT_ID",
+	"InstanceID", "APIG_INSTANCE_ID",
+	"Retry.MaxAttempts", "--max-attempts",
+	"Retry.BusyTimeout", "--busy-timeout",
+	"IdempotencyKey", "--idempotency-key",
+	"Config.DisableTags is set", "--disable-tags is given",
+	"Remark ", "--remark ",
+)
+
+func (p *program) rootCommand() *cobra.Command {
+	cobra.AddTemplateFunc("wrapped", wrapped)
+	root := &cobra.Command{
+		Use:   "apig",
+		Short: "Publish APIs on a Huawei Cloud API Gateway",
+		Long: `Publishes APIs on a Huawei Cloud API Gateway (dedicated gateway) and reports for
+each API whether the change was applied.
+
+` + environmentHelp,
+		Example: `  go install .                        # in the directory cmd/apig of a checkout
+  apig doctor
+  apig publish orders users -e staging -m 1.4.2
+  apig completion bash > /etc/bash_completion.d/apig`,
+		Version:                    version(),
+		Annotations:                map[string]string{"exits": changeExits},
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		SuggestionsMinimumDistance: 2,
+		PersistentPreRunE:          func(c *cobra.Command, _ []string) error { return emptyFlag(c) },
+		RunE:                       p.missingCommand,
+	}
+	root.Flags().Bool("version", false, "print the version")
+	root.SetUsageTemplate(usageTemplate)
+	root.SetVersionTemplate("apig {{.Version}}\n")
+	root.SetFlagErrorFunc(suggestFlag)
+	root.AddCommand(
+		p.publishCommand(), p.offlineCommand(), p.rollbackCommand(), p.settleCommand(),
+		p.statusCommand(), p.versionsCommand(), p.listCommand(), p.doctorCommand(), p.gatewayCommand(),
+	)
+	return root
+}
+
+// missingCommand ends a command that only has commands of its own: a script that
+// lost its arguments must not look successful.
+func (p *program) missingCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		c.SetOut(p.stderr)
+		_ = c.Help()
+		return &exit{code: exitUsage}
+	}
+	err := fmt.Errorf("unknown command %q", args[0])
+	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(like, " or "))
+	}
+	return err
 }
 
 const environmentHelp = `Environment:
-  APIG_INSTANCE_ID, HW_PROJECT_ID, and HW_REGION_NAME or APIG_ENDPOINT say which gateway;
-  HW_AUTH_TOKEN, or HW_ACCESS_KEY and HW_SECRET_KEY, or HW_USER_NAME, HW_PASSWORD and
-  HW_DOMAIN_NAME are the credentials. HUAWEICLOUD_SDK_AK, HUAWEICLOUD_SDK_SK,
-  HUAWEICLOUD_SDK_PROJECT_ID and ~/.huaweicloud/credentials work as well.
-`
+  gateway      APIG_INSTANCE_ID and HW_PROJECT_ID;
+               HW_REGION_NAME or APIG_ENDPOINT
+  credentials  HW_AUTH_TOKEN; or HW_ACCESS_KEY and HW_SECRET_KEY; or
+               HW_USER_NAME, HW_USER_PASSWORD and HW_DOMAIN_NAME; or
+               HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK; or
+               ~/.huaweicloud/credentials
+  "apig doctor" shows what was found, and checks it.`
+
+const usageTemplate = `Usage:
+  {{.UseLine}}{{if .HasAvailableSubCommands}}
+  {{.CommandPath}} COMMAND [flags]
+
+Commands:{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasExample}}
+
+Examples:
+{{.Example}}{{end}}
+
+Flags:
+{{wrapped .LocalFlags}}{{with .Annotations.exits}}
+Exit codes:
+{{.}}{{end}}`
+
+// version is the version of the module that this program was built from.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/apig-go/apig"
 )
@@ -17,33 +21,68 @@ const (
 	outcomeNotApplied = "not_applied"
 	outcomeUnknown    = "unknown"
 	outcomePlanned    = "planned" // a dry run
-
-	// In a journal, until a later line for the same API says more.
-	outcomeWaiting = "waiting" // not sent yet
-	outcomeSent    = "sent"    // about to be sent
 )
 
-// result is what became of one API. It has the same form in a line of its own
-// and within a report.
-type result struct {
-	Command    string `json:"command"`
-	API        string `json:"api"` // as it was asked for
-	APIID      string `json:"api_id,omitempty"`
-	APIName    string `json:"api_name,omitempty"`
-	InstanceID string `json:"instance_id,omitempty"`
-	EnvID      string `json:"env_id,omitempty"`
-	Outcome    string `json:"outcome"`
+// report is the whole report. With -o json it is one object. With -o jsonl the
+// first line has the command and all APIs that it is about, each following line
+// has one result, and the closing line has the exit code.
+type report struct {
+	Command     string `json:"command,omitempty"`
+	InstanceID  string `json:"instance_id,omitempty"`
+	EnvID       string `json:"env_id,omitempty"`
+	EnvName     string `json:"env_name,omitempty"`
+	DryRun      bool   `json:"dry_run,omitempty"`
+	Asked       []api  `json:"asked,omitempty"`
+	Interrupted bool   `json:"interrupted,omitempty"`
+	ExitCode    *int   `json:"exit_code,omitempty"` // nil: the report is not whole
 	problem
-	Remark         string              `json:"remark,omitempty"`          // as sent, with its tag
-	Attempts       int                 `json:"attempts,omitempty"`        // requests that were sent to change this API
-	Recovered      bool                `json:"recovered,omitempty"`       // the answer was lost, and found in the history
-	AlreadyOffline bool                `json:"already_offline,omitempty"` // with -idempotent
-	Record         *apig.PublishRecord `json:"record,omitempty"`
-	Unknown        *apig.UnknownError  `json:"unknown,omitempty"` // what settle needs
+	Results []result `json:"results,omitzero"`
 }
 
-// problem is why something failed. RequestID belongs to the answer, be it good
-// or bad.
+// where names the environment and the gateway for people.
+func (r *report) where() string {
+	if r.EnvID == "" {
+		return "on gateway " + r.InstanceID
+	}
+	return "in " + cmp.Or(r.EnvName, r.EnvID) + " on gateway " + r.InstanceID
+}
+
+// api names an API of a report.
+type api struct {
+	API     string `json:"api"` // as it was asked for
+	APIID   string `json:"api_id,omitempty"`
+	APIName string `json:"api_name,omitempty"`
+	Group   string `json:"group,omitempty"`
+}
+
+// label names the API for people, with its group if that is known.
+func (a api) label() string {
+	switch {
+	case a.APIName == "":
+		return a.API
+	case a.Group == "":
+		return a.APIName
+	}
+	return a.Group + "/" + a.APIName
+}
+
+// result is the outcome of one API.
+type result struct {
+	api
+	Outcome string `json:"outcome"`
+	problem
+	Recovered      bool                `json:"recovered,omitempty"`       // the answer was lost; the change was found in the history
+	Replayed       bool                `json:"replayed,omitempty"`        // an earlier run with the same idempotency key has published it
+	AlreadyOffline bool                `json:"already_offline,omitempty"` // with --if-published
+	InEffect       *shownVersion       `json:"in_effect,omitempty"`       // before the change; only in a dry run
+	Record         *apig.PublishRecord `json:"record,omitempty"`
+	Unknown        *apig.UnknownError  `json:"unknown,omitempty"` // what settle needs
+
+	notSent bool
+}
+
+// problem is why something failed. RequestID belongs to the answer, also of a
+// success.
 type problem struct {
 	Error     string `json:"error,omitempty"`
 	ErrorCode string `json:"error_code,omitempty"`
@@ -52,7 +91,7 @@ type problem struct {
 }
 
 func newProblem(err error) problem {
-	p := problem{Error: err.Error()}
+	p := problem{Error: message(err)}
 	var answered *apig.APIGError
 	if errors.As(err, &answered) {
 		p.ErrorCode, p.Status, p.RequestID = string(answered.Code), answered.StatusCode, answered.RequestID
@@ -60,114 +99,288 @@ func newProblem(err error) problem {
 	return p
 }
 
-// report is the whole of it.
-type report struct {
-	Command     string `json:"command"`
-	InstanceID  string `json:"instance_id,omitempty"`
-	EnvID       string `json:"env_id,omitempty"`
-	DryRun      bool   `json:"dry_run,omitempty"`
-	Interrupted bool   `json:"interrupted,omitempty"`
-	ExitCode    int    `json:"exit_code"`
-	problem
-	Results []result `json:"results"`
+// fail gives the result the meaning of an error of the client.
+func (to *result) fail(err error) {
+	to.Outcome, to.problem, to.Unknown = outcomeNotApplied, newProblem(err), nil
+	if errors.As(err, &to.Unknown) || apig.OutcomeOf(err) == apig.Unknown {
+		to.Outcome = outcomeUnknown
+	}
 }
 
-// reporter writes a report: results as they come, or all at the end. It may be
-// used by several goroutines at once.
+func (to *result) succeed(record *apig.PublishRecord) {
+	to.Outcome, to.Record, to.problem, to.Unknown = outcomeApplied, record, problem{RequestID: record.RequestID}, nil
+	to.Recovered, to.Replayed = record.Recovered, record.Replayed
+	to.APIName = cmp.Or(record.APIName, to.APIName)
+}
+
+// attention is how much a result needs attention.
+func (to *result) attention() int {
+	switch {
+	case to.Outcome == outcomeUnknown:
+		return 3
+	case to.Outcome != outcomeNotApplied:
+		return 0
+	case to.notSent:
+		return 1
+	}
+	return 2
+}
+
+// note is what people want to know beside the outcome.
+func (to *result) note() string {
+	switch {
+	case to.Error != "":
+		return to.Error
+	case to.Recovered:
+		return "the answer was lost; the change was found in the history"
+	case to.Replayed:
+		return "published by an earlier run with this key"
+	case to.AlreadyOffline:
+		return "it was offline already"
+	case to.Outcome == outcomePlanned && to.InEffect == nil:
+		return "nothing is in effect"
+	case to.Outcome == outcomePlanned:
+		return fmt.Sprintf("in effect for %s: %s", age(to.InEffect.PublishTime), cmp.Or(to.InEffect.Remark, to.InEffect.VersionID))
+	}
+	return ""
+}
+
+// reporter writes a report. It may be used by several goroutines at once.
 type reporter struct {
-	mode     jsonMode
-	out      *output
+	p        *program
+	form     string
 	progress *progress
 
 	mu     sync.Mutex
 	report report
 }
 
-// output is stdout, and stderr once stdout takes no more: what became of the
-// APIs has to be written somewhere.
-type output struct{ stdout, stderr io.Writer }
+// newReporter makes the reporter of a command. Without -o the report is a table on
+// a terminal, and JSON elsewhere.
+func (p *program) newReporter(command string, o common) *reporter {
+	r := &reporter{p: p, form: o.output.form, progress: p.newProgress(o, command), report: report{Command: command}}
+	_, terminal := terminalOf(p.stdout)
+	if r.form == "" && terminal {
+		r.form = formTable
+	}
+	r.form = cmp.Or(r.form, formJSON)
+	r.progress.brief = terminal && r.form == formTable
+	r.progress.silent = r.progress.silent || terminal && r.form == formLines // each line shows how far it is
+	return r
+}
 
-func (o *output) write(v any, indent string) {
-	line, err := json.MarshalIndent(v, "", indent)
-	if indent == "" {
-		line, err = json.Marshal(v)
-	}
-	if err != nil { // of types that always marshal
-		fmt.Fprintln(o.stderr, "the report cannot be written:", err)
-		return
-	}
-	line = append(line, '\n')
-	if _, err := o.stdout.Write(line); err != nil && o.stdout != o.stderr {
-		fmt.Fprintln(o.stderr, "the report cannot be written to stdout, it goes on here:", err)
-		o.stdout = o.stderr
-		_, _ = o.stderr.Write(line) // and if that fails too, there is nowhere left to say so
+// begin begins the results. As the first line of a report names every API, a
+// report that was cut off does not look whole.
+func (r *reporter) begin(apis []api) {
+	r.report.Results = make([]result, len(apis))
+	if r.form == formLines {
+		first := r.report
+		first.Asked, first.Results, first.problem = apis, nil, problem{}
+		r.p.writeJSON(first, "")
 	}
 }
 
-// set reports what became of one API.
-func (r *reporter) set(i int, to result) {
+// keep puts a result into the report.
+func (r *reporter) keep(i int, to result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	to.Command = cmp.Or(to.Command, r.report.Command)
-	to.InstanceID = cmp.Or(to.InstanceID, r.report.InstanceID)
+	r.report.Results[i] = to
+	if r.form == formLines {
+		r.p.writeJSON(to, "")
+	}
+}
+
+// set reports a new result.
+func (r *reporter) set(i int, to result) {
 	r.keep(i, to)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.progress.add(to)
 }
 
-// keep puts a result into the report. The caller holds r.mu, unless it is alone.
-func (r *reporter) keep(i int, to result) {
-	r.report.Results[i] = to
-	if r.mode == jsonLines || r.mode == jsonJournal {
-		r.out.write(to, "")
-	}
-}
-
-// announce writes a line of a journal about a change that is not done.
-func (r *reporter) announce(to result) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	to.Command, to.InstanceID = r.report.Command, r.report.InstanceID
-	r.out.write(to, "")
-}
-
 // fail ends a report that has no results.
-func (r *reporter) fail(code int, err error) int {
+func (r *reporter) fail(code int, err error) error {
 	r.report.problem = newProblem(err)
 	r.report.Results = []result{}
-	return r.end(code)
+	r.report.Interrupted = code == exitInterrupted
+	return r.end(code, err)
 }
 
-// end writes what has not been written yet.
-func (r *reporter) end(code int) int {
-	r.progress.end()
-	r.report.ExitCode = code
-	r.report.Interrupted = code == exitInterrupted || r.report.Interrupted
-	switch {
-	case r.mode == jsonObject:
-		r.out.write(r.report, "  ")
-	case r.report.Error != "": // a line for what has no line yet
-		r.out.write(struct {
-			Command  string `json:"command"`
-			ExitCode int    `json:"exit_code"`
-			problem
-		}{r.report.Command, code, r.report.problem}, "")
+// end writes what has not been written yet, and returns the end of the command.
+func (r *reporter) end(code int, err error) error {
+	r.progress.clear()
+	defer r.progress.end()
+	r.report.ExitCode = &code
+	switch r.form {
+	case formJSON:
+		r.p.writeJSON(r.report, "  ")
+	case formLines:
+		last := r.report
+		last.Results = nil
+		r.p.writeJSON(last, "")
+	case formName:
+		for _, to := range r.report.Results {
+			if to.Outcome == outcomeApplied || to.Outcome == outcomePlanned {
+				fmt.Fprintln(r.p.stdout, clean(to.label()))
+			}
+		}
+	case formTable:
+		r.table()
 	}
-	if r.report.Error != "" {
-		fmt.Fprintf(r.out.stderr, "apig %s: %s\n", r.report.Command, r.report.Error)
+	if code == exitUnknown {
+		r.adviseSettle()
 	}
-	return code
+	if code == exitDone {
+		return nil
+	}
+	return &exit{code, err}
 }
 
-// exitCode is the worst of the results: unknown is worse than not applied.
-func (r *reporter) exitCode() int {
-	code := exitDone
+// table writes the results for people, who see the end of a long table: there is
+// what needs attention.
+func (r *reporter) table() {
+	rows := [][]string{{"OUTCOME", "API", "ID", "NOTE"}}
+	results := slices.Clone(r.report.Results)
+	slices.SortStableFunc(results, func(a, b result) int { return cmp.Compare(a.attention(), b.attention()) })
+	for _, to := range results {
+		rows = append(rows, []string{strings.ReplaceAll(to.Outcome, "_", " "), to.label(), to.APIID, to.note()})
+	}
+	if len(rows) > 1 {
+		r.p.table(rows)
+	}
+}
+
+// adviseSettle says how to go on after an unknown outcome. Where the report itself
+// was not asked for, it goes into a file.
+func (r *reporter) adviseSettle() {
+	if r.unknown() == 0 {
+		return // the report is cut off, which was said
+	}
+	if r.form == formJSON || r.form == formLines {
+		r.p.say("%d unknown: save this report in a FILE and run \"apig settle FILE\"", r.unknown())
+		return
+	}
+	text := encode(r.report, "  ")
+	f, err := os.CreateTemp(".", "apig-report-*.json")
+	if err == nil {
+		_, err = f.Write(text)
+		err = cmp.Or(err, f.Close())
+	}
+	if err != nil {
+		r.p.say("the report cannot be saved (%s); it follows:", err)
+		_, _ = r.p.stderr.Write(text)
+		return
+	}
+	r.p.say("%d unknown: run \"apig settle %s\"", r.unknown(), f.Name())
+}
+
+func (r *reporter) unknown() (n int) {
 	for _, to := range r.report.Results {
-		switch to.Outcome {
-		case outcomeUnknown:
-			return exitUnknown
-		case outcomeNotApplied:
-			code = exitNotApplied
+		if to.Outcome == outcomeUnknown {
+			n++
 		}
 	}
-	return code
+	return n
+}
+
+// exitCode is the exit code of the results. Unknown is worse than an interruption,
+// that than refused credentials, and those than any other failure.
+func (r *reporter) exitCode(interrupted, refused bool) (code int) {
+	defer func() { r.report.Interrupted = interrupted && code != exitDone }()
+	var applied, failed int
+	for _, to := range r.report.Results {
+		switch to.Outcome {
+		case outcomeApplied, outcomePlanned:
+			applied++
+		case outcomeNotApplied:
+			failed++
+		}
+	}
+	switch {
+	case r.unknown() > 0:
+		return exitUnknown
+	case failed == 0:
+		return exitDone
+	case interrupted && applied == 0:
+		return exitInterrupted
+	case refused:
+		return exitAuthentication
+	}
+	return exitNotApplied
+}
+
+// readReport reads a report of an earlier run, in any form.
+func readReport(from io.Reader) (report, error) {
+	var was report
+	var why error
+	decoder := json.NewDecoder(from)
+	for why == nil {
+		var text json.RawMessage
+		if why = decoder.Decode(&text); why == nil {
+			why = was.add(text)
+		}
+	}
+	switch {
+	case errors.Is(why, io.EOF), errors.Is(why, io.ErrUnexpectedEOF):
+		was.complete()
+		return was, nil
+	}
+	return report{}, mistakef("this is not a report: %w", why)
+}
+
+// add takes the next line of a report, or an object that is a whole one.
+func (was *report) add(text json.RawMessage) error {
+	var to result
+	if err := json.Unmarshal(text, &to); err != nil {
+		return err
+	}
+	if to.Outcome != "" {
+		was.Results = append(was.Results, to)
+		return nil
+	}
+	var line report
+	switch err := json.Unmarshal(text, &line); {
+	case err != nil:
+		return err
+	case line.Command == "":
+		return errors.New("it names no command")
+	case was.ExitCode != nil, was.Command != "" && line.ExitCode == nil:
+		return errors.New("there are two reports in it")
+	case line.Results == nil:
+		line.Results = was.Results
+	}
+	line.Asked = append(was.Asked, line.Asked...)
+	*was = line
+	return nil
+}
+
+// complete adds a result for each API that has none. A report without its closing
+// line was cut off: the command was killed, or what wrote the report was.
+func (was *report) complete() {
+	if was.ExitCode != nil {
+		return
+	}
+	known := map[string]bool{}
+	for _, to := range was.Results {
+		known[to.APIID+"\n"+to.API] = true
+	}
+	for _, a := range was.Asked {
+		if !known[a.APIID+"\n"+a.API] {
+			was.Results = append(was.Results, result{api: a, Outcome: outcomeUnknown, problem: problem{
+				Error: "the report ends before this API; the change may have been made",
+			}})
+		}
+	}
+}
+
+// shownVersion is a version as reports and lists show it.
+type shownVersion struct {
+	VersionID   string    `json:"version_id"`
+	Number      string    `json:"version_no,omitempty"`
+	EnvID       string    `json:"env_id"`
+	EnvName     string    `json:"env_name,omitempty"`
+	InEffect    bool      `json:"in_effect"`
+	PublishTime time.Time `json:"publish_time,omitzero"`
+	Remark      string    `json:"remark,omitempty"`
+	Tag         string    `json:"tag,omitempty"`
 }

@@ -3,78 +3,59 @@ package main
 import (
 	"context"
 	"errors"
-	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/apig-go/apig"
 )
 
-var rollbackCommand = &command{
-	name:     "rollback",
-	summary:  "put an earlier version into effect again",
-	synopsis: "(-api NAME... | -file FILE | -group GROUP) [flags]",
-	about: `Puts the version that was in effect before the current one into effect again, or the
-one that -version-id names. "apig versions" lists them.
-`,
-	examples: `  apig rollback -api orders -env staging
-  apig rollback -api orders -version-id ee1a5a38d3d3493abf1dc4ed6cacfa0b
-`,
-	exits: changeExits,
-	run:   program.rollback,
+func (p *program) rollbackCommand() *cobra.Command {
+	var o changeFlags
+	var versionID string
+	c := &cobra.Command{
+		Use:   "rollback [API...] -e ENV [flags]",
+		Short: "Put an earlier version into effect again",
+		Long: `Puts the version into effect again that was published before the current one,
+or the version of --version-id; "apig versions" lists them. On a terminal the
+command asks first.`,
+		Example: `  apig rollback orders -e staging
+  apig rollback orders --version-id ee1a5a38d3d3493abf1dc4ed6cacfa0b`,
+		Annotations: map[string]string{"exits": changeExits},
+		RunE: func(c *cobra.Command, args []string) error {
+			return p.rollback(c, &o, versionID, args)
+		},
+	}
+	o.define(p, c, "name or ID of the `environment`; required without --version-id")
+	fs := c.Flags()
+	fs.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	fs.StringVar(&versionID, "version-id", "", "`ID` of the version; it belongs to one API and one environment")
+	c.MarkFlagsMutuallyExclusive("env", "version-id")
+	c.MarkFlagsMutuallyExclusive("file", "version-id")
+	c.MarkFlagsMutuallyExclusive("group", "version-id")
+	return c
 }
 
-func (p program) rollback(ctx context.Context, c *command, args []string) int {
-	var (
-		o         common
-		sel       selection
-		env       string
-		versionID string
-		parallel  int
-	)
-	fs := newFlags(c)
-	o.define(fs, 10*time.Minute)
-	sel.define(fs)
-	fs.StringVar(&env, "env", "RELEASE", "name or ID of the `environment`")
-	fs.StringVar(&versionID, "version-id", "", "`ID` of the version to put into effect; its environment is used, -env is not")
-	fs.IntVar(&parallel, "parallel", 4, "how many APIs may be under way at once, up to 256")
-	o.json.defineReport(fs)
-	if err := p.parse(c, fs, args, 0); err != nil {
-		return p.usage(c, err)
+func (p *program) rollback(c *cobra.Command, o *changeFlags, versionID string, names []string) error {
+	if o.noEnv = versionID != ""; o.noEnv && len(names) != 1 {
+		return errors.New("--version-id requires exactly one API")
 	}
-	if err := errors.Join(o.check(), sel.required(), checkParallel(parallel), oneVersion(versionID, sel)); err != nil {
-		return p.usage(c, err)
-	}
-	s, code := p.open(ctx, c.name, o, false)
+	s, targets, err := p.openChange(c, o, names)
 	if s == nil {
-		return code
+		return err
 	}
 	defer s.cancel()
-	envID, targets, err := s.lookUp(sel, env, p, false)
-	if err != nil {
-		return s.failLookUp(err)
-	}
-	if missing(targets) {
-		return s.leave(envID, targets)
-	}
-	act := &change{
-		op: "Rollback", client: s.client, sent: s.sent, reporter: s.reporter, parallel: parallel, size: 1,
-		do: each(func(ctx context.Context, t target) (*apig.PublishRecord, error) {
-			return s.client.Rollback(ctx, t.id, envID)
-		}),
-	}
+	what := "Roll back"
 	if versionID != "" {
-		act.op, envID, s.reporter.report.EnvID = "SwitchVersion", "", ""
-		act.do = each(func(ctx context.Context, t target) (*apig.PublishRecord, error) {
+		what = "Switch to version " + versionID
+	}
+	if err := s.confirm(o.yes, what, targets); err != nil {
+		return err
+	}
+	act := &change{session: s, parallel: o.parallel.n, size: 1, do: each(func(ctx context.Context, t target) (*apig.PublishRecord, error) {
+		if versionID != "" {
 			return s.client.SwitchVersion(ctx, t.id, versionID)
-		})
-	}
-	act.run(s.ctx, envID, targets)
-	return s.reporter.end(act.exitCode(ctx))
-}
-
-// oneVersion refuses a version for several APIs, since it belongs to one.
-func oneVersion(versionID string, sel selection) error {
-	if versionID != "" && (len(sel.apis) != 1 || sel.file != "" || sel.group != "") {
-		return errors.New("-version-id needs exactly one -api")
-	}
-	return nil
+		}
+		return s.client.Rollback(ctx, t.id, s.report.EnvID)
+	})}
+	return act.run(targets)
 }

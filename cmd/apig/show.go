@@ -5,236 +5,271 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"strings"
-	"text/tabwriter"
-	"time"
-	"unicode"
+
+	"github.com/spf13/cobra"
 
 	"github.com/apig-go/apig"
 )
 
-var statusCommand = &command{
-	name:     "status",
-	summary:  "show what is in effect where",
-	synopsis: "[-api NAME... | -file FILE | -group GROUP] [flags]",
-	about: `Shows which version of each API is in effect in which environment: of those that are
-named, or of all APIs of the gateway.
-`,
-	examples: `  apig status
-  apig status -api orders,users -env staging
-  apig status -json | jq -r '.apis[] | select(.versions == []) | .api'
-`,
-	exits: readExits,
-	run: func(p program, ctx context.Context, c *command, args []string) int {
-		return p.show(ctx, c, args, true)
-	},
+func (p *program) statusCommand() *cobra.Command {
+	return p.showCommand(true, &cobra.Command{
+		Use:   "status [API...] [flags]",
+		Short: "Show what is in effect where",
+		Long: `Shows the version of each API that is in effect, in each environment. Without
+names it shows all APIs of the gateway.`,
+		Example: `  apig status
+  apig status orders shop/cart -e staging
+  apig status -o json | jq -r '.apis[] | select(.versions == []) | .api'`,
+	})
 }
 
-var versionsCommand = &command{
-	name:     "versions",
-	summary:  "list the versions of APIs, newest first",
-	synopsis: "(-api NAME... | -file FILE | -group GROUP) [flags]",
-	about: `Lists the versions that the gateway holds, newest first: the last ten of an API in each
-environment.
-`,
-	examples: `  apig versions -api orders -env staging
-  apig versions -api orders -json | jq -r '.apis[0].versions[1].version_id'
-`,
-	exits: readExits,
-	run: func(p program, ctx context.Context, c *command, args []string) int {
-		return p.show(ctx, c, args, false)
-	},
+func (p *program) versionsCommand() *cobra.Command {
+	return p.showCommand(false, &cobra.Command{
+		Use:   "versions [API...] [flags]",
+		Short: "List the versions of APIs, newest first",
+		Long: `Lists the versions that the gateway holds, newest first: the last ten of an API
+in each environment.`,
+		Example: `  apig versions orders -e staging
+  apig versions orders -e staging -o json | jq '.apis[0].versions[1]'`,
+	})
 }
 
-// shown is what the gateway holds of one API. It has the same form in a line of
-// its own and within a listing.
+// shown is what the gateway holds of one API.
 type shown struct {
-	API     string `json:"api"`
-	APIID   string `json:"api_id,omitempty"`
-	APIName string `json:"api_name,omitempty"`
+	api
 	problem
 	Versions []shownVersion `json:"versions"`
 }
 
-type shownVersion struct {
-	VersionID   string    `json:"version_id"`
-	Number      string    `json:"version_no,omitempty"`
-	EnvID       string    `json:"env_id"`
-	EnvName     string    `json:"env_name,omitempty"`
-	InEffect    bool      `json:"in_effect"`
-	PublishTime time.Time `json:"publish_time,omitzero"`
-	Remark      string    `json:"remark,omitempty"`
+// showFlags are the flags of status and versions.
+type showFlags struct {
+	common
+	selection
+	env      string
+	parallel count
 }
 
-// listing is all of it.
-type listing struct {
-	Command    string `json:"command"`
-	InstanceID string `json:"instance_id,omitempty"`
-	ExitCode   int    `json:"exit_code"`
-	problem
-	APIs []shown `json:"apis"`
-}
-
-// show is status, which shows the versions in effect, and versions.
-func (p program) show(ctx context.Context, c *command, args []string, inEffect bool) int {
-	var (
-		o        common
-		sel      selection
-		env      string
-		parallel int
-	)
-	fs := newFlags(c)
-	o.define(fs, 10*time.Minute)
-	sel.define(fs)
-	fs.StringVar(&env, "env", "", "name or ID of the only `environment` to show")
-	fs.IntVar(&parallel, "parallel", 4, "how many requests may be under way at once, up to 256")
-	fs.Var(&o.json, "json", "JSON instead of a table: an object, or with -json=lines a line for each API")
-	if err := p.parse(c, fs, args, 0); err != nil {
-		return p.usage(c, err)
-	}
-	selected := sel.check
-	if !inEffect {
-		selected = sel.required
-	}
-	if err := errors.Join(o.check(), o.json.checkReading(), selected(), checkParallel(parallel)); err != nil {
-		return p.usage(c, err)
-	}
-	l := &listing{Command: c.name, APIs: []shown{}}
-	l.ExitCode = p.readListing(ctx, o, sel, env, parallel, inEffect, l)
-	l.write(o.json, &output{p.stdout, p.stderr})
-	for _, failed := range append([]shown{{API: c.name, problem: l.problem}}, l.APIs...) {
-		if failed.Error != "" {
-			fmt.Fprintf(p.stderr, "apig %s: %s\n", c.name, failed.Error)
+func (p *program) showCommand(inEffect bool, c *cobra.Command) *cobra.Command {
+	var o showFlags
+	c.Annotations = map[string]string{"exits": readExits}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if o.names = args; !inEffect && o.selection.empty() {
+			return errors.New("name APIs, or give --file or --group")
 		}
+		return p.show(c, o, inEffect)
 	}
-	return l.ExitCode
+	o.common.output.form = formTable
+	o.common.define(c, defaultTimeout, formTable, formJSON, formName)
+	o.selection.define(c)
+	o.parallel = count{4, maxParallel}
+	c.Flags().StringVarP(&o.env, "env", "e", "", "name or ID of the only `environment` to show")
+	c.Flags().VarP(&o.parallel, "parallel", "p", "how many requests may be in progress at once")
+	p.completeNames(c)
+	return c
 }
 
-// readListing fills the listing in and returns the exit code.
-func (p program) readListing(ctx context.Context, o common, sel selection, env string, parallel int, inEffect bool, l *listing) int {
-	fail := func(code int, err error) int {
-		l.problem = newProblem(err)
-		if ctx.Err() != nil {
-			return exitInterrupted
-		}
-		return code
+func (p *program) show(c *cobra.Command, o showFlags, inEffect bool) error {
+	if _, err := o.selection.read(p, true); err != nil {
+		return p.endList(c, o.output.form, nil, err)
 	}
-	client, _, instanceID, err := p.newClient(o, false)
+	client, ctx, cancel, err := p.reader(c, o.common)
 	if err != nil {
-		return fail(exitUsage, err)
+		return p.endList(c, o.output.form, nil, err)
 	}
-	l.InstanceID = instanceID
-	limited, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	wanted, err := sel.wanted(p.stdin)
-	if err != nil {
-		return fail(exitUsage, err)
-	}
 	envID := ""
-	if env != "" {
-		if envID, err = environmentID(limited, client, env, true); err != nil {
-			return fail(exitNotApplied, err)
+	if o.env != "" {
+		env, err := environment(ctx, client, o.env)
+		if err != nil {
+			return p.endList(c, o.output.form, nil, err)
 		}
+		envID = env.ID
 	}
-	targets, err := sel.find(limited, client, wanted, false)
+	targets, err := o.selection.find(ctx, client)
 	if err != nil {
-		return fail(exitNotApplied, err)
+		return p.endList(c, o.output.form, nil, err)
 	}
-	l.APIs = make([]shown, len(targets))
-	inParallel(parallel, len(targets), func(i int) {
-		l.APIs[i] = readShown(limited, client, targets[i], envID, inEffect)
-	})
-	for _, api := range l.APIs {
-		if api.Error != "" && ctx.Err() != nil {
-			return exitInterrupted
-		}
-		if api.Error != "" {
-			return exitNotApplied
+	apis := make([]shown, len(targets))
+	errs := make([]error, len(targets))
+	inParallel(o.parallel.n, len(targets), func(i int) { apis[i], errs[i] = readShown(ctx, client, targets[i], envID, inEffect) })
+	l := &list{key: "apis", rows: apis, header: []string{"API", "ID", "ENVIRONMENT", "AGE", "REMARK"}}
+	if !inEffect {
+		l.header = []string{"API", "ENVIRONMENT", "VERSION", "IN EFFECT", "AGE", "REMARK"}
+	}
+	for i, a := range apis {
+		l.add(a, inEffect)
+		if errs[i] != nil {
+			p.say("apig %s: %s: %s", c.Name(), a.label(), a.Error)
 		}
 	}
-	return exitDone
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
+		l.code = exitCodeOf(c.Context(), errs[i])
+	}
+	return p.endList(c, o.output.form, l, nil)
 }
 
 // readShown reads the versions of one API, unless the list of APIs has said
-// already that there are none in effect.
-func readShown(ctx context.Context, client *apig.Client, t target, envID string, inEffect bool) shown {
-	api := shown{API: t.asked, APIID: t.id, APIName: t.name, Versions: []shownVersion{}}
-	if t.err != nil {
-		api.problem = newProblem(t.err)
-		return api
+// already that none is in effect.
+func readShown(ctx context.Context, client *apig.Client, t target, envID string, inEffect bool) (shown, error) {
+	a := shown{api: t.api(), Versions: []shownVersion{}}
+	err := t.err
+	if err == nil && (!inEffect || !t.listed || len(t.publications) > 0) {
+		var all []shownVersion
+		if all, err = versions(ctx, client, t.id, envID); err == nil {
+			a.Versions = slices.DeleteFunc(all, func(v shownVersion) bool { return inEffect && !v.InEffect })
+		}
 	}
-	if inEffect && t.listed && len(t.publications) == 0 {
-		return api
-	}
-	versions, err := newestFirst(ctx, client, t.id, envID)
 	if err != nil {
-		api.problem = newProblem(err)
-		return api
+		a.problem = newProblem(err)
 	}
-	for _, v := range versions {
-		if v.InEffect() || !inEffect {
-			api.Versions = append(api.Versions, shownVersion{
-				v.ID, v.Number, v.EnvID, v.EnvName, v.InEffect(), v.PublishTime, v.Remark,
-			})
-		}
-	}
-	return api
+	return a, err
 }
 
-func (l *listing) write(mode jsonMode, out *output) {
+// add adds the lines of an API to a table: one for each version, or one that says
+// that there is none.
+func (l *list) add(a shown, inEffect bool) {
+	l.names = append(l.names, a.label())
+	row := func(env, age, remark string, v shownVersion) {
+		if inEffect {
+			l.cells = append(l.cells, []string{a.label(), a.APIID, env, age, remark})
+		} else {
+			l.cells = append(l.cells, []string{a.label(), env, v.VersionID, map[bool]string{true: "yes"}[v.InEffect], age, remark})
+		}
+	}
 	switch {
-	case mode == jsonObject:
-		out.write(l, "  ")
-	case mode == jsonLines && l.Error != "":
-		out.write(struct {
-			Command  string `json:"command"`
-			ExitCode int    `json:"exit_code"`
-			problem
-		}{l.Command, l.ExitCode, l.problem}, "")
-	case mode == jsonLines:
-		for _, api := range l.APIs {
-			out.write(api, "")
-		}
-	case len(l.APIs) > 0:
-		l.table(out.stdout)
+	case a.Error != "":
+		row("?", "?", "", shownVersion{})
+	case len(a.Versions) == 0:
+		row("", "", "", shownVersion{})
+	}
+	for _, v := range a.Versions {
+		row(cmp.Or(v.EnvName, v.EnvID), age(v.PublishTime), v.Remark, v)
 	}
 }
 
-// table writes a line for each version, and one for an API without any.
-func (l *listing) table(w io.Writer) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "API\tENVIRONMENT\tIN EFFECT\tPUBLISHED\tVERSION\tREMARK")
-	for _, api := range l.APIs {
-		name := printable(cmp.Or(api.APIName, api.API))
-		switch {
-		case api.Error != "":
-			fmt.Fprintf(t, "%s\t?\t?\t?\t?\t\n", name)
-		case len(api.Versions) == 0:
-			fmt.Fprintf(t, "%s\t-\t-\t-\t-\t\n", name)
-		}
-		for _, v := range api.Versions {
-			inEffect, published := "no", "?"
-			if v.InEffect {
-				inEffect = "yes"
+func (p *program) listCommand() *cobra.Command {
+	var o common
+	kinds := []string{"apis", "environments", "groups"}
+	c := &cobra.Command{
+		Use:   "list apis|environments|groups [flags]",
+		Short: "List the APIs, environments or groups of the gateway",
+		Long:  `Lists the APIs, the environments, or the groups that have APIs.`,
+		Example: `  apig list environments
+  apig list apis -o name > apis.txt`,
+		Annotations: map[string]string{"exits": readExits},
+		ValidArgs:   kinds,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 || !slices.Contains(kinds, args[0]) {
+				return fmt.Errorf("name one of %s", strings.Join(kinds, ", "))
 			}
-			if !v.PublishTime.IsZero() {
-				published = v.PublishTime.UTC().Format(time.DateTime) + "Z"
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			client, ctx, cancel, err := p.reader(c, o)
+			if err != nil {
+				return p.endList(c, o.output.form, nil, err)
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", name, printable(cmp.Or(v.EnvName, v.EnvID)), inEffect, published,
-				v.VersionID, printable(v.Remark))
-		}
+			defer cancel()
+			l, err := readList(ctx, client, args[0])
+			return p.endList(c, o.output.form, l, err)
+		},
 	}
-	_ = t.Flush() // like all that a report writes
+	o.output.form = formTable
+	o.define(c, defaultTimeout, formTable, formJSON, formName)
+	return c
 }
 
-// printable keeps what others have written into names and remarks from moving
-// the cursor or the columns.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
+// list is what a command that reads has to write.
+type list struct {
+	key    string // of the rows in JSON
+	rows   any
+	header []string
+	cells  [][]string
+	names  []string
+	code   int
+}
+
+func readList(ctx context.Context, client *apig.Client, kind string) (*list, error) {
+	l := &list{key: kind}
+	if kind == "environments" {
+		all, err := environments(ctx, client)
+		l.rows, l.header = append([]apig.Environment{}, all...), []string{"NAME", "ID", "REMARK"}
+		for _, e := range all {
+			l.names = append(l.names, e.Name)
+			l.cells = append(l.cells, []string{e.Name, e.ID, e.Remark})
 		}
-		return r
-	}, s)
+		return l, err
+	}
+	all, err := listAPIs(ctx, client, apig.APIQuery{})
+	if kind == "apis" {
+		apis := []api{}
+		l.header = []string{"API", "ID", "PUBLISHED IN"}
+		for _, t := range all {
+			var in []string
+			for _, e := range t.publications {
+				in = append(in, cmp.Or(e.EnvName, e.EnvID))
+			}
+			apis = append(apis, t.api())
+			l.names = append(l.names, t.String())
+			l.cells = append(l.cells, []string{t.String(), t.id, strings.Join(in, ", ")})
+		}
+		l.rows = apis
+		return l, err
+	}
+	type group struct {
+		ID   string `json:"id"`
+		Name string `json:"name"`
+		APIs int    `json:"apis"`
+	}
+	groups := []group{}
+	for _, t := range all {
+		i := slices.IndexFunc(groups, func(g group) bool { return g.ID == t.groupID })
+		if i < 0 {
+			i = len(groups)
+			groups = append(groups, group{ID: t.groupID, Name: t.group})
+		}
+		groups[i].APIs++
+	}
+	l.rows, l.header = groups, []string{"GROUP", "ID", "APIS"}
+	for _, g := range groups {
+		l.names = append(l.names, g.Name)
+		l.cells = append(l.cells, []string{g.Name, g.ID, fmt.Sprint(g.APIs)})
+	}
+	return l, err
+}
+
+// reader makes the client of a command that reads.
+func (p *program) reader(c *cobra.Command, o common) (*apig.Client, context.Context, context.CancelFunc, error) {
+	client, _, err := p.newClient(clientOptions{verbose: o.verbose && !o.quiet})
+	ctx, cancel := context.WithTimeout(c.Context(), o.timeout)
+	return client, ctx, cancel, err
+}
+
+// endList writes a list, or why there is none, and ends the command.
+func (p *program) endList(c *cobra.Command, form string, l *list, err error) error {
+	if err != nil {
+		l = &list{code: exitCodeOf(c.Context(), err)}
+	}
+	switch form {
+	case formJSON:
+		if err == nil {
+			p.writeJSON(map[string]any{"command": c.Name(), "exit_code": l.code, l.key: l.rows}, "  ")
+		} else {
+			p.writeJSON(report{Command: c.Name(), ExitCode: &l.code, problem: newProblem(err)}, "  ")
+		}
+	case formName:
+		for _, name := range l.names {
+			fmt.Fprintln(p.stdout, clean(name))
+		}
+	case formTable:
+		if len(l.cells) > 0 {
+			p.table(append([][]string{l.header}, l.cells...))
+		}
+	}
+	if l.code == exitDone {
+		return nil
+	}
+	return &exit{l.code, err}
 }

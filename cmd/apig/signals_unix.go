@@ -8,5 +8,5 @@ import (
 )
 
 // ignoreBrokenPipe keeps the program alive when the reader of its report has
-// gone: dying there would lose what becomes of the changes under way.
+// gone: dying there would lose the outcomes of the changes in progress.
 func ignoreBrokenPipe() { signal.Ignore(syscall.SIGPIPE) }

@@ -1,5 +1,5 @@
-// Pipeline publishes a set of APIs all or nothing: if one of them fails, the
-// others are put back to what they were.
+// Pipeline publishes all of several APIs or none: if one fails, it puts the others
+// back.
 //
 //	go run ./examples/pipeline [API ID ...]
 //	go run ./examples/pipeline -fail    the built-in gateway refuses one of three
@@ -36,7 +36,6 @@ func main() {
 }
 
 func run(cfg apig.Config, apiIDs []string) error {
-	cfg.Retry.TagRemark = true // nobody watches a pipeline
 	client, err := apig.New(cfg)
 	if err != nil {
 		return err
@@ -46,8 +45,8 @@ func run(cfg apig.Config, apiIDs []string) error {
 	return release(ctx, client, apiIDs, "1.4.2")
 }
 
-// release publishes the APIs in RELEASE. An error says that it has put back what
-// had been in effect there, or what it could not put back.
+// release publishes the APIs in RELEASE. If it returns an error, each API is as it was
+// before, except for those that the error calls "left as it is" or "not put back".
 func release(ctx context.Context, client *apig.Client, apiIDs []string, remark string) error {
 	before := make(map[string]*apig.Version, len(apiIDs))
 	for _, id := range apiIDs {
@@ -55,20 +54,21 @@ func release(ctx context.Context, client *apig.Client, apiIDs []string, remark s
 		if err != nil && !errors.Is(err, apig.ErrNotPublished) && !errors.Is(err, apig.ErrNotFound) {
 			return fmt.Errorf("nothing was changed: %w", err)
 		}
-		before[id] = v // nil: it was not published
+		before[id] = v // nil: not published
 	}
-	result, err := client.PublishBatch(ctx, apig.BatchRequest{APIIDs: apiIDs, EnvID: apig.EnvRelease, Remark: remark})
+	result, err := client.PublishBatch(ctx, apig.PublishBatchRequest{APIIDs: apiIDs, EnvID: apig.EnvRelease, Remark: remark})
 	if err == nil {
 		return nil
 	}
 	if result == nil {
 		return fmt.Errorf("nothing was changed: %w", err)
 	}
-	failed := []error{fmt.Errorf("the release is off: %w", err)}
+	failed := []error{fmt.Errorf("the release has failed: %w", err)}
 	for _, item := range result.Items {
 		record := item.Record
-		if apig.OutcomeOf(item.Err) == apig.Unknown {
-			if record, err = client.Settle(ctx, item.Err); apig.OutcomeOf(err) == apig.Unknown {
+		var lost *apig.UnknownError
+		if errors.As(item.Err, &lost) {
+			if record, err = client.Settle(ctx, lost); apig.OutcomeOf(err) == apig.Unknown {
 				failed = append(failed, fmt.Errorf("left as it is: %w", err))
 				continue
 			}
@@ -83,12 +83,13 @@ func release(ctx context.Context, client *apig.Client, apiIDs []string, remark s
 	return errors.Join(failed...)
 }
 
-// putBack is more exact than Client.Rollback, which does not know whether the API
-// was published at all.
+// putBack puts the version into effect again that was in effect before, or takes the
+// API offline if there was none. Client.Rollback does neither: it goes to the version
+// published before the current one.
 func putBack(ctx context.Context, client *apig.Client, apiID string, before *apig.Version) error {
 	var err error
 	if before == nil {
-		_, err = client.Offline(ctx, apig.ActionRequest{APIID: apiID, EnvID: apig.EnvRelease})
+		_, err = client.Offline(ctx, apig.OfflineRequest{APIID: apiID, EnvID: apig.EnvRelease})
 	} else {
 		_, err = client.SwitchVersion(ctx, apiID, before.ID)
 	}

@@ -35,7 +35,7 @@ func TestNoneIsPublished(t *testing.T) {
 
 	current, published := g.Published(site.APIIDs[0], apig.EnvRelease)
 	require.True(t, published)
-	assert.Equal(t, earlier.ID, current.ID, "what was published is in effect again")
+	assert.Equal(t, earlier.ID, current.ID, "the earlier version is in effect again")
 	_, published = g.Published(site.APIIDs[1], apig.EnvRelease)
-	assert.False(t, published, "what was not published is offline again")
+	assert.False(t, published, "an API that was offline is offline again")
 }

@@ -1,9 +1,11 @@
-// Publish publishes one API, and knows what became of it:
-// go run ./examples/publish [API ID]
+// Publish publishes one API, and looks again if the outcome is unknown.
+//
+//	go run ./examples/publish [API ID]
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"time"
@@ -13,7 +15,7 @@ import (
 )
 
 func main() {
-	site, err := demo.Open(1) // in a program of yours: cfg, err := apig.ConfigFromEnv()
+	site, err := demo.Open(1) // in your own program: cfg, err := apig.ConfigFromEnv()
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -22,11 +24,12 @@ func main() {
 		log.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	rec, err := client.Publish(ctx, apig.ActionRequest{APIID: site.APIIDs[0], EnvID: apig.EnvRelease, Remark: "1.4.2"})
+	rec, err := client.Publish(ctx, apig.PublishRequest{APIID: site.APIIDs[0], EnvID: apig.EnvRelease, Remark: "1.4.2"})
 	cancel()
-	if apig.OutcomeOf(err) == apig.Unknown { // look again, with time of its own
+	var lost *apig.UnknownError
+	if errors.As(err, &lost) { // look again, with a deadline of its own
 		ctx, cancel = context.WithTimeout(context.Background(), time.Minute)
-		rec, err = client.Settle(ctx, err)
+		rec, err = client.Settle(ctx, lost)
 		cancel()
 	}
 	switch apig.OutcomeOf(err) {
@@ -35,6 +38,6 @@ func main() {
 	case apig.NotApplied:
 		log.Fatal("not published: ", err)
 	case apig.Unknown:
-		log.Fatal("it may be published, look for its remark before you repeat it: ", err)
+		log.Fatal("it may be published; look at the gateway before you publish again: ", err)
 	}
 }

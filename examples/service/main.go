@@ -1,5 +1,5 @@
-// Service publishes many APIs side by side, as a service does that has no time to
-// do it one by one: with progress, a deadline for all of it, and structured logs.
+// Service publishes many APIs side by side, with progress, one deadline for all of
+// them, and structured logs.
 //
 //	go run ./examples/service [API ID ...]
 package main
@@ -25,14 +25,14 @@ const (
 )
 
 func main() {
-	verbose := flag.Bool("v", false, "log every attempt, not only those that are repeated")
+	verbose := flag.Bool("v", false, "log every attempt, not only retries")
 	flag.Parse()
 	site, err := demo.Open(apis)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	// Some trouble for the built-in gateway: a lost answer, throttling, an error page.
+	// Faults of the built-in gateway: a lost answer, throttling, an error page.
 	site.Inject(apigtest.ApplyThenClose().Skip(20), apigtest.Throttle("1").Skip(60), apigtest.ApplyThenAnswer(502, "<html>").Skip(120))
 
 	options := &slog.HandlerOptions{Level: slog.LevelWarn}
@@ -54,8 +54,8 @@ func main() {
 	}
 }
 
-// publishAll publishes the APIs, prints how far it is, and returns how many were
-// not published or may not have been.
+// publishAll publishes the APIs and prints its progress. It returns how many APIs were
+// not published, or perhaps not.
 func publishAll(ctx context.Context, client *apig.Client, apiIDs []string, log *slog.Logger) (failed int) {
 	type result struct {
 		apiID string
@@ -69,7 +69,7 @@ func publishAll(ctx context.Context, client *apig.Client, apiIDs []string, log *
 		for _, id := range apiIDs {
 			slots <- struct{}{}
 			calls.Go(func() {
-				_, err := client.Publish(ctx, apig.ActionRequest{APIID: id, EnvID: apig.EnvRelease, Remark: "1.4.2"})
+				_, err := client.Publish(ctx, apig.PublishRequest{APIID: id, EnvID: apig.EnvRelease, Remark: "1.4.2"})
 				results <- result{id, err}
 				<-slots
 			})

@@ -13,8 +13,7 @@ import (
 	"github.com/apig-go/apig/apigtest"
 )
 
-// newClient returns a client of the gateway, which reaches it with and without a
-// network.
+// newClient returns a client of the gateway, for tests with and without a network.
 func newClient(t *testing.T, g *apigtest.Gateway) *apig.Client {
 	transport := g.Transport()
 	t.Cleanup(transport.CloseIdleConnections)
@@ -44,9 +43,8 @@ func TestLostAnswer(t *testing.T) {
 	assert.Equal(t, made[0].VersionID, version)
 }
 
-// In virtual time: the gateway hangs for longer than the call has patience, and
-// the test takes milliseconds. The gateway must have no network, and be started
-// and closed inside the bubble.
+// In virtual time: the gateway does not answer within Patience, and the test takes
+// milliseconds. Start and close the gateway inside the bubble, without a network.
 func TestGatewayHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := apigtest.NewGateway(apigtest.WithoutNetwork())
@@ -57,7 +55,7 @@ func TestGatewayHangs(t *testing.T) {
 		begun := time.Now()
 		_, err := Publish(t.Context(), newClient(t, g), id, "1.4.2")
 
-		assert.Equal(t, apig.NotApplied, apig.OutcomeOf(err), "the second look has shown it: %v", err)
+		assert.Equal(t, apig.NotApplied, apig.OutcomeOf(err), "Settle has found out: %v", err)
 		assert.GreaterOrEqual(t, time.Since(begun), Patience)
 		assert.Less(t, time.Since(begun), 2*Patience)
 		assert.Empty(t, g.Journal())

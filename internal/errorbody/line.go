@@ -7,91 +7,49 @@ import (
 	"unicode/utf8"
 )
 
-// Line makes a text without credentials, such as an ID of the caller's, fit to
-// be printed: on one line, with everything escaped that is not UTF-8, that is
-// no printable character or that cannot be seen, and cut to at most that many
-// characters, with "…" behind them if something was cut off.
+// Line makes a text from outside the program fit to print: on one line, with every
+// character escaped that is not UTF-8, not printable or not visible, or that
+// changes the order of others on a screen. The result has at most so many
+// characters, and "…" after them if the text was longer. Line removes no
+// credentials: Clean does.
 func Line(s string, most int) string {
-	most = max(most, 0)
-	kept, whole := head(s, utf8.UTFMax*(most+1))
-	return shorten(visible(kept), most, whole)
-}
-
-// head keeps the whole characters of at most n bytes, and says whether these
-// are all.
-func head(s string, n int) (kept string, whole bool) {
-	if len(s) <= n {
-		return s, true
+	if len(s) <= most && plainLine(s) {
+		return s
 	}
-	for back := 0; back < utf8.UTFMax-1 && n > 0 && !utf8.RuneStart(s[n]); back++ {
-		n--
-	}
-	return s[:n], false
-}
-
-// shorten keeps at most n characters of s.
-func shorten(s string, n int, whole bool) string {
-	if len(s) > n {
-		seen := 0
-		for i := range s {
-			if seen == n {
-				return s[:i] + "…"
+	var line strings.Builder
+	room := max(most, 0)
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		piece := s[i : i+size]
+		if !shows(r, size) {
+			quoted := strconv.QuoteToASCII(piece)
+			piece = quoted[1 : len(quoted)-1]
+		}
+		for _, c := range piece {
+			if room == 0 {
+				return line.String() + "…"
 			}
-			seen++
+			line.WriteRune(c)
+			room--
 		}
+		i += size
 	}
-	if whole {
-		return s
-	}
-	return s + "…"
+	return line.String()
 }
 
-// visible escapes, as Go does in a quoted string, whatever could break out of
-// a line of a log, reorder it or hide in it.
-func visible(s string) string {
-	i := 0
-	for i < len(s) && s[i] >= ' ' && s[i] < 0x7f { // as nearly all are
-		i++
-	}
-	for i < len(s) {
-		r, n := utf8.DecodeRuneInString(s[i:])
-		if !shows(r, n) {
-			break
+// plainLine reports whether a text is printable ASCII, as nearly all are.
+func plainLine(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f {
+			return false
 		}
-		i += n
 	}
-	if i == len(s) {
-		return s
-	}
-	var b strings.Builder
-	b.Grow(len(s) + 16)
-	b.WriteString(s[:i])
-	for i < len(s) {
-		r, n := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case shows(r, n):
-			b.WriteString(s[i : i+n])
-		case r == utf8.RuneError && n == 1:
-			const hex = "0123456789abcdef"
-			b.Write([]byte{'\\', 'x', hex[s[i]>>4], hex[s[i]&15]})
-		default:
-			var quoted [16]byte
-			q := strconv.AppendQuoteRuneToASCII(quoted[:0], r)
-			b.Write(q[1 : len(q)-1])
-		}
-		i += n
-	}
-	return b.String()
+	return true
 }
 
-// shows reports whether a character of n bytes can be seen as what it is.
-func shows(r rune, n int) bool {
-	if r < utf8.RuneSelf {
-		return r >= ' ' && r < 0x7f
-	}
-	if r == utf8.RuneError && n == 1 || !strconv.IsPrint(r) {
-		return false
-	}
+// shows reports whether a character of so many bytes prints as itself.
+func shows(r rune, size int) bool {
 	const brailleBlank = 0x2800
-	return r != brailleBlank && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+	return strconv.IsPrint(r) && (r != utf8.RuneError || size > 1) && r != brailleBlank &&
+		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/apig-go/apig"
-	"github.com/apig-go/apig/apigtest"
+	"github.com/apig-go/apig/internal/gateway"
 )
 
 // TestStaleConnection sends each publish at the moment when nginx closes the idle
@@ -68,7 +68,7 @@ func TestReload(t *testing.T) {
 	})
 }
 
-// publishAll publishes in several lanes, each with an API and connections of its own,
+// publishAll publishes in several lanes, each with connections of its own,
 // as long as more says so after each try, and compares all reports with the journal.
 // It counts the publishes that met the end of a kept connection.
 func (f *front) publishAll(lanes int, struck *atomic.Int32, more func(try int) bool) {
@@ -77,13 +77,14 @@ func (f *front) publishAll(lanes int, struck *atomic.Int32, more func(try int) b
 	records := map[call]*apig.PublishRecord{}
 	var running sync.WaitGroup
 	for lane := range lanes {
-		apiID := f.gateway.AddAPI(fmt.Sprint("lane", lane))
 		client := f.client(func(cfg *apig.Config) {
 			cfg.HTTPClient.Transport = &witness{cfg.HTTPClient.Transport, struck}
 		})
 		running.Go(func() {
 			for try := 1; ; try++ {
-				remark := fmt.Sprintf("try %d.", try)
+				// An API each: ten versions of one within five seconds would leave a
+				// lost publication unknown.
+				apiID, remark := f.gateway.AddAPI(fmt.Sprint("lane", lane)), fmt.Sprintf("try %d.", try)
 				rec, err := publish.make(context.Background(), client, apiID, remark)
 				if !assert.NoError(f.t, err) {
 					return
@@ -98,7 +99,7 @@ func (f *front) publishAll(lanes int, struck *atomic.Int32, more func(try int) b
 		})
 	}
 	running.Wait()
-	applied := map[call][]apigtest.Applied{}
+	applied := map[call][]gateway.Applied{}
 	for _, a := range f.gateway.Journal() {
 		remark, _, _ := strings.Cut(a.Remark, ".") // a tag may follow
 		c := call{a.APIID, remark + "."}

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/apig-go/apig/apigtest"
+	"github.com/apig-go/apig/internal/gateway"
 )
 
 // answer is an answer that curl has received.
@@ -272,51 +272,51 @@ func TestDocumentedErrors(t *testing.T) {
 	own := l.login()
 	for _, endpoint := range []struct {
 		method, path, body string // a valid request, but for its token
-		op                 apigtest.Op
+		op                 gateway.Op
 		wrong              []struct { // requests that are invalid with any token
 			path, body string
 			want       refusal
 		}
 	}{
-		{"POST", "/apis/action", action, apigtest.OpAction, wrongs{
+		{"POST", "/apis/action", action, gateway.OpAction, wrongs{
 			{"/apis/action", strings.Replace(action, "online", "publish", 1), badAction},
 			{"/apis/action", action, noAPI},
 		}},
 		// The documentation has another text beside the same code for a batch, with
 		// backslashes that are a misprint; the gateway has one text.
-		{"POST", "/apis/publish?action=online", `{"env_id":"` + release + `","apis":["` + api + `"]}`, apigtest.OpBatch, wrongs{
+		{"POST", "/apis/publish?action=online", `{"env_id":"` + release + `","apis":["` + api + `"]}`, gateway.OpBatch, wrongs{
 			{"/apis/publish?action=publish", `{}`, badAction},
 		}},
-		{"GET", "/apis/publish/" + api, "", apigtest.OpHistory, wrongs{
+		{"GET", "/apis/publish/" + api, "", gateway.OpHistory, wrongs{
 			{"/apis/publish/" + api + "?env_name=*", "", badEnvName},
 			{"/apis/publish/" + api, "", noAPI},
 		}},
-		{"PUT", "/apis/publish/" + l.orders, `{"version_id":"` + version + `"}`, apigtest.OpSwitch, wrongs{
+		{"PUT", "/apis/publish/" + l.orders, `{"version_id":"` + version + `"}`, gateway.OpSwitch, wrongs{
 			{"/apis/publish/" + l.orders, "", noBody},
 			{"/apis/publish/" + l.orders, `{"version_id":"` + version + `"}`, noVersion},
 		}},
-		{"GET", "/apis/versions/" + version, "", apigtest.OpVersion, wrongs{
+		{"GET", "/apis/versions/" + version, "", gateway.OpVersion, wrongs{
 			{"/apis/versions/" + version, "", noVersion},
 		}},
-		{"DELETE", "/apis/versions/" + version, "", apigtest.OpOfflineVersion, wrongs{
+		{"DELETE", "/apis/versions/" + version, "", gateway.OpOfflineVersion, wrongs{
 			{"/apis/versions/" + version, "", noVersion},
 		}},
-		{"GET", "/apis/runtime/" + api, "", apigtest.OpRuntime, wrongs{
+		{"GET", "/apis/runtime/" + api, "", gateway.OpRuntime, wrongs{
 			{"/apis/runtime/" + api, "", noAPI},
 		}},
-		{"GET", "/envs", "", apigtest.OpEnvironments, wrongs{
+		{"GET", "/envs", "", gateway.OpEnvironments, wrongs{
 			{"/envs?name=a&name=b", "", badName},
 		}},
-		{"POST", "/envs", `{"name":"DEV"}`, apigtest.OpCreateEnvironment, wrongs{
+		{"POST", "/envs", `{"name":"DEV"}`, gateway.OpCreateEnvironment, wrongs{
 			{"/envs", `{"name":"7"}`, badName},
 		}},
-		{"DELETE", "/envs/7a1ad0c350844ee69479b47df9a881cb", "", apigtest.OpDeleteEnvironment, wrongs{
+		{"DELETE", "/envs/7a1ad0c350844ee69479b47df9a881cb", "", gateway.OpDeleteEnvironment, wrongs{
 			{"/envs/7a1ad0c350844ee69479b47df9a881cb", "", noEnvironment},
 		}},
-		{"GET", "/apis/" + api, "", apigtest.OpAPI, wrongs{
+		{"GET", "/apis/" + api, "", gateway.OpAPI, wrongs{
 			{"/apis/" + api, "", noAPI},
 		}},
-		{"GET", "/apis", "", apigtest.OpAPIs, wrongs{
+		{"GET", "/apis", "", gateway.OpAPIs, wrongs{
 			{"/apis?name=a&name=b", "", badName},
 		}},
 	} {
@@ -336,7 +336,7 @@ func TestDocumentedErrors(t *testing.T) {
 			check(badToken, endpoint.path, "", endpoint.body)
 			check(notAllowed, endpoint.path, tokens[403], endpoint.body)
 			// The documentation names no cause of this one, so it is injected.
-			l.Inject(apigtest.Answer(500, `{"error_code":"APIG.9999","error_msg":"System error"}`).On(endpoint.op))
+			l.Inject(gateway.Answer(500, `{"error_code":"APIG.9999","error_msg":"System error"}`).On(endpoint.op))
 			check(systemError, endpoint.path, own, endpoint.body)
 		})
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/apig-go/apig"
-	"github.com/apig-go/apig/apigtest"
+	"github.com/apig-go/apig/internal/gateway"
 )
 
 // result is the report of a publish that met a fault.
@@ -48,18 +48,18 @@ func TestOutcome(t *testing.T) {
 	)
 	for _, test := range []struct {
 		name   string
-		fault  apigtest.Fault
+		fault  gateway.Fault
 		status string
 		want   result // of a publish
 	}{
-		{"closes before applying", apigtest.CloseBefore(), "502", again},
-		{"closes after applying", apigtest.ApplyThenClose(), "502", history},
-		{"closes, then applies", apigtest.CloseThenApply(late / 4), "502", history},
-		{"resets after applying", apigtest.Fault{Apply: apigtest.ApplyFirst, End: apigtest.EndReset}, "502", history},
-		{"breaks off", apigtest.Cut(0), "201", history},
-		{"hangs and never applies", apigtest.Hang(), "504", again},
-		{"hangs and has applied", apigtest.Fault{Apply: apigtest.ApplyFirst, End: apigtest.EndHang}, "504", history},
-		{"hangs and applies late", apigtest.Fault{Apply: apigtest.ApplyLater, After: timeout + late, End: apigtest.EndHang}, "504", history},
+		{"closes before applying", gateway.CloseBefore(), "502", again},
+		{"closes after applying", gateway.ApplyThenClose(), "502", history},
+		{"closes, then applies", gateway.CloseThenApply(late / 4), "502", history},
+		{"resets after applying", gateway.Fault{Apply: gateway.ApplyFirst, End: gateway.EndReset}, "502", history},
+		{"breaks off", gateway.Cut(0), "201", history},
+		{"hangs and never applies", gateway.Hang(), "504", again},
+		{"hangs and has applied", gateway.Fault{Apply: gateway.ApplyFirst, End: gateway.EndHang}, "504", history},
+		{"hangs and applies late", gateway.Fault{Apply: gateway.ApplyLater, After: timeout + late, End: gateway.EndHang}, "504", history},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			everyWay(t, func(t *testing.T, k kind, proto protocol, c change) {
@@ -67,7 +67,7 @@ func TestOutcome(t *testing.T) {
 				client := f.client(nil)
 				apiID := f.published(client)
 
-				f.gateway.Inject(test.fault.On(apigtest.OpAction))
+				f.gateway.Inject(test.fault.On(gateway.OpAction))
 				rec, err := c.make(context.Background(), client, apiID, "1.4.2")
 
 				f.end(c, rec, err)
@@ -256,7 +256,7 @@ func TestRepeatingBalancer(t *testing.T) {
 			f := start(directives{Backend: backend})
 			client := f.client(nil)
 			apiID := f.published(client)
-			f.gateway.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction))
+			f.gateway.Inject(gateway.ApplyThenClose().On(gateway.OpAction))
 			rec, err := publish.make(context.Background(), client, apiID, "1.4.2")
 			require.NoError(t, err)
 			applied := f.gateway.Journal()[f.made:]

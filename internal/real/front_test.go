@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/apig-go/apig"
-	"github.com/apig-go/apig/apigtest"
+	"github.com/apig-go/apig/internal/gateway"
 )
 
 // kind is a load balancer.
@@ -59,7 +59,7 @@ var protocols = []protocol{http1, http2}
 type front struct {
 	*program
 	kind    kind
-	gateway *apigtest.Gateway
+	gateway *gateway.Gateway
 	proto   protocol
 	address string
 	roots   *x509.CertPool
@@ -75,7 +75,7 @@ func startFront(t *testing.T, k kind, proto protocol, d directives) *front {
 	if k.name == "HAProxy" {
 		s = haproxy
 	}
-	f := &front{program: newProgram(t, s), kind: k, gateway: apigtest.NewGateway(), proto: proto, address: freeAddress(t)}
+	f := &front{program: newProgram(t, s), kind: k, gateway: gateway.NewGateway(), proto: proto, address: freeAddress(t)}
 	t.Cleanup(f.gateway.Close)
 	var certificate string
 	certificate, f.roots = newCertificate(t, f.address)
@@ -185,10 +185,10 @@ type change struct {
 
 var (
 	publish = change{"Publish", func(ctx context.Context, c *apig.Client, apiID, remark string) (*apig.PublishRecord, error) {
-		return c.Publish(ctx, apig.ActionRequest{APIID: apiID, EnvID: apig.EnvRelease, Remark: remark})
+		return c.Publish(ctx, apig.PublishRequest{APIID: apiID, EnvID: apig.EnvRelease, Remark: remark})
 	}}
 	offline = change{"Offline", func(ctx context.Context, c *apig.Client, apiID, _ string) (*apig.PublishRecord, error) {
-		return c.Offline(ctx, apig.ActionRequest{APIID: apiID, EnvID: apig.EnvRelease})
+		return c.Offline(ctx, apig.OfflineRequest{APIID: apiID, EnvID: apig.EnvRelease})
 	}}
 )
 
@@ -246,7 +246,7 @@ func (f *front) end(c change, rec *apig.PublishRecord, err error) {
 }
 
 // judge compares the report of a call with the changes that the call made.
-func judge(t *testing.T, c change, made []apigtest.Applied, rec *apig.PublishRecord, err error) {
+func judge(t *testing.T, c change, made []gateway.Applied, rec *apig.PublishRecord, err error) {
 	t.Helper()
 	require.LessOrEqual(t, len(made), 1, "applied more than once: %v", made)
 	switch apig.OutcomeOf(err) {

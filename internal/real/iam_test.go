@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/apig-go/apig"
-	"github.com/apig-go/apig/apigtest"
+	"github.com/apig-go/apig/internal/gateway"
 )
 
 // counter is a transport that counts.
@@ -73,14 +73,14 @@ func (s *keystoneServer) iam(t *testing.T) (*apig.IAM, *counter) {
 
 // site is a gateway that asks Keystone about every token, and a client of it.
 type site struct {
-	gateway *apigtest.Gateway
+	gateway *gateway.Gateway
 	client  *apig.Client
 	apiID   string
 }
 
 func (s *keystoneServer) site(t *testing.T, source apig.TokenSource) *site {
 	t.Helper()
-	g := apigtest.NewGateway(apigtest.WithIDs(s.projectID, "e6a5871bfb5b47d19c5874790f639ef8"))
+	g := gateway.NewGateway(gateway.WithIDs(s.projectID, "e6a5871bfb5b47d19c5874790f639ef8"))
 	t.Cleanup(g.Close)
 	g.ValidateTokens(func(token string) bool { return s.accepts(token, nil) })
 	c, err := apig.New(apig.Config{

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/apig-go/apig/apigtest"
+	"github.com/apig-go/apig/internal/gateway"
 )
 
 // release is the environment that every gateway has.
@@ -21,18 +21,18 @@ const release = "DEFAULT_ENVIRONMENT_RELEASE_ID"
 // another language makes every kind of change: a client that works with the service has
 // to work with apigtest.
 type lifecycle struct {
-	*apigtest.Gateway
+	*gateway.Gateway
 	t             *testing.T
-	user          apigtest.User
+	user          gateway.User
 	orders, users string // the IDs of the APIs
 }
 
 func newLifecycle(t *testing.T, client software) *lifecycle {
 	t.Helper()
 	need(t, client)
-	l := &lifecycle{Gateway: apigtest.NewGateway(), t: t}
+	l := &lifecycle{Gateway: gateway.NewGateway(), t: t}
 	t.Cleanup(l.Close)
-	l.user = l.AddUser(apigtest.User{Name: "releaser", Password: "correct horse", DomainName: "acme"})
+	l.user = l.AddUser(gateway.User{Name: "releaser", Password: "correct horse", DomainName: "acme"})
 	l.orders, l.users = l.AddAPI("orders"), l.AddAPI("users")
 	return l
 }
@@ -92,7 +92,7 @@ func TestKeystoneauth(t *testing.T) {
 			t.Parallel()
 			l := newLifecycle(t, keystoneauth)
 			if expires {
-				l.Inject(apigtest.ExpireToken().On(apigtest.OpSwitch))
+				l.Inject(gateway.ExpireToken().On(gateway.OpSwitch))
 			}
 			c := exec.CommandContext(t.Context(), "/usr/bin/python3", "-c", lifecyclePy)
 			c.Env = []string{

@@ -19,13 +19,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/apig-go/apig"
-	"github.com/apig-go/apig/apigtest"
+	"github.com/apig-go/apig/internal/gateway"
 )
 
 // both is a gateway with two clients that sign with the same keys: ours, and the one of
 // the official SDK.
 type both struct {
-	*apigtest.Gateway
+	*gateway.Gateway
 	t        *testing.T
 	ours     *apig.Client
 	official *official.ApigClient
@@ -35,7 +35,7 @@ type both struct {
 
 func newBoth(t *testing.T) *both {
 	t.Helper()
-	b := &both{Gateway: apigtest.NewGateway(), t: t}
+	b := &both{Gateway: gateway.NewGateway(), t: t}
 	t.Cleanup(b.Close)
 	b.AddKeys(accessKey, secretKey, "")
 	b.instance, b.api = b.InstanceID(), b.AddAPI("orders")
@@ -50,6 +50,8 @@ func newBoth(t *testing.T) *both {
 		Auth:       apig.StaticKeys(accessKey, secretKey),
 		HTTPClient: &http.Client{Transport: transport},
 		Retry:      apig.RetryPolicy{MaxAttempts: 1, SettleWait: time.Millisecond},
+
+		DisableTags: true, // the SDK sends none
 	})
 	require.NoError(t, err)
 	credentials, err := basic.NewCredentialsBuilder().WithAk(accessKey).WithSk(secretKey).WithProjectId(b.ProjectID()).SafeBuild()
@@ -175,7 +177,7 @@ func (b *both) agree(apiID, envID string, n int, inEffect string) {
 	resp, err := b.versions(apiID, envID)
 	require.NoError(b.t, err)
 	var ours []apig.Version
-	for v, err := range b.ours.Versions(context.Background(), apig.VersionQuery{APIID: apiID, EnvID: envID}) {
+	for v, err := range b.ours.Versions(context.Background(), apiID, envID) {
 		require.NoError(b.t, err)
 		ours = append(ours, v)
 	}
@@ -244,15 +246,18 @@ func TestBatch(t *testing.T) {
 		"APIs":  {Apis: &some, EnvId: apig.EnvRelease},
 		"group": {GroupId: &group, EnvId: apig.EnvRelease},
 	} {
-		r := apig.BatchRequest{EnvID: apig.EnvRelease}
+		r := apig.PublishBatchRequest{EnvID: apig.EnvRelease}
 		failures := 0
 		if name == "APIs" {
 			r.APIIDs, failures = some, 1
 		} else {
 			r.GroupID = group
 		}
-		for action, do := range map[string]func(context.Context, apig.BatchRequest) (*apig.BatchResult, error){
-			"online": b.ours.PublishBatch, "offline": b.ours.OfflineBatch,
+		for action, do := range map[string]func(context.Context, apig.PublishBatchRequest) (*apig.BatchResult, error){
+			"online": b.ours.PublishBatch,
+			"offline": func(ctx context.Context, r apig.PublishBatchRequest) (*apig.BatchResult, error) {
+				return b.ours.OfflineBatch(ctx, apig.OfflineBatchRequest{APIIDs: r.APIIDs, GroupID: r.GroupID, EnvID: r.EnvID})
+			},
 		} {
 			t.Run(name+"/"+action, func(t *testing.T) {
 				require.NoError(t, errOf(b.batch("online", body)))
@@ -458,7 +463,7 @@ func TestRequests(t *testing.T) {
 	const remark = `发布 "1.4.2" <&>`
 	some := []string{b.AddAPI("orders2"), b.api}
 	theirSome := model.ApiBatchPublish{Apis: &some, EnvId: apig.EnvRelease, Remark: ptr(remark)}
-	ourSome := apig.BatchRequest{APIIDs: some, EnvID: apig.EnvRelease, Remark: remark}
+	ourSome := apig.PublishBatchRequest{APIIDs: some, EnvID: apig.EnvRelease, Remark: remark}
 	put := func() string {
 		t.Helper()
 		v, err := b.Publish(b.api, apig.EnvRelease, "")
@@ -493,7 +498,7 @@ func TestRequests(t *testing.T) {
 			func() error { return errOf(b.runtime(b.api, apig.EnvRelease)) },
 			func() error { return errOf(b.ours.RuntimeDefinition(ctx, b.api, apig.EnvRelease)) }},
 		{"environments",
-			func() error { return errOf(b.environments(ptr("RELEASE"))) },
+			func() error { return errOf(b.environments(nil)) },
 			func() error { return errOf(b.ours.EnvironmentByName(ctx, "RELEASE")) }},
 		{"APIs",
 			func() error {

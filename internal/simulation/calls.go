@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,7 @@ import (
 
 // call makes one call and keeps what it reports.
 func (w *world) call(c *running) {
-	client, api, env := w.clients[c.process], w.api(c.apis[0]), w.envIDs[c.env]
+	client, api, env := w.apigs[c.process], w.api(c.apis[0]), w.envIDs[c.env]
 	for _, i := range c.apis {
 		c.apiIDs = append(c.apiIDs, c.spell(w.api(i)))
 	}
@@ -34,39 +35,41 @@ func (w *world) call(c *running) {
 		c.canceled = c.start.Add(c.cancel)
 		defer time.AfterFunc(c.cancel, cancel).Stop()
 	}
-	given := c.spell(api)
-	r := apig.ActionRequest{APIID: given, EnvID: w.spellEnv(c, env), Remark: c.remark}
-	switch c.op {
-	case opPublish:
-		c.single(client.Publish(ctx, r))
-	case opOffline:
-		c.single(client.Offline(ctx, r))
-	case opSwitch:
+	given, in, key := c.spell(api), w.spellEnv(c, env), c.key
+	group := c.spell(w.groups[c.call.group])
+	switch op := c.op; {
+	case w.client != nil:
+		c.byOther(ctx, given, in)
+	case op == opPublish:
+		c.single(client.Publish(ctx, apig.PublishRequest{APIID: given, EnvID: in, Remark: c.remark, IdempotencyKey: key}))
+	case op == opOffline:
+		c.single(client.Offline(ctx, apig.OfflineRequest{APIID: given, EnvID: in, Remark: c.remark}))
+	case op == opSwitch:
 		c.single(client.SwitchVersion(ctx, given, c.version))
-	case opOfflineVersion:
-		c.single(offlineVersion(ctx, client, given, c.version))
-	case opRollback:
-		c.single(rollback(ctx, client, given, r.EnvID))
-	case opPublishBatch:
-		c.many(client.PublishBatch(ctx, apig.BatchRequest{APIIDs: c.apiIDs, EnvID: r.EnvID, Remark: c.remark}))
-	case opOfflineBatch:
-		c.many(client.OfflineBatch(ctx, apig.BatchRequest{APIIDs: c.apiIDs, EnvID: r.EnvID, Remark: c.remark}))
-	case opPublishGroup:
-		c.many(client.PublishBatch(ctx, apig.BatchRequest{GroupID: c.spell(w.groups[c.call.group]), EnvID: r.EnvID, Remark: c.remark}))
-	case opOfflineGroup:
-		c.many(client.OfflineBatch(ctx, apig.BatchRequest{GroupID: c.spell(w.groups[c.call.group]), EnvID: r.EnvID, Remark: c.remark}))
-	case opPublished:
+	case op == opOfflineVersion:
+		c.single(client.OfflineVersion(ctx, given, c.version))
+	case op == opRollback:
+		c.single(client.Rollback(ctx, given, in))
+	case op == opPublishBatch:
+		c.many(client.PublishBatch(ctx, apig.PublishBatchRequest{APIIDs: c.apiIDs, EnvID: in, Remark: c.remark, IdempotencyKey: key}))
+	case op == opOfflineBatch:
+		c.many(client.OfflineBatch(ctx, apig.OfflineBatchRequest{APIIDs: c.apiIDs, EnvID: in, Remark: c.remark}))
+	case op == opPublishGroup:
+		c.many(client.PublishBatch(ctx, apig.PublishBatchRequest{GroupID: group, EnvID: in, Remark: c.remark}))
+	case op == opOfflineGroup:
+		c.many(client.OfflineBatch(ctx, apig.OfflineBatchRequest{GroupID: group, EnvID: in, Remark: c.remark}))
+	case op == opPublished:
 		c.read = &reading{}
-		v, err := client.Published(ctx, given, r.EnvID)
+		v, err := client.Published(ctx, given, in)
 		switch {
 		case err == nil:
 			c.read.current = strings.ToLower(v.ID)
 		case !errors.Is(err, apig.ErrNotPublished):
 			c.read.failed = true
 		}
-	case opVersions:
+	case op == opVersions:
 		c.read = &reading{}
-		for v, err := range client.Versions(ctx, apig.VersionQuery{APIID: given, EnvID: r.EnvID}) {
+		for v, err := range client.Versions(ctx, given, in) {
 			if err != nil {
 				c.read.failed = true
 				break
@@ -86,65 +89,103 @@ func (w *world) call(c *running) {
 			}
 		}
 	}
-	c.settleByHand(w.settler(c))
-}
-
-// settler is the client that settles by hand what a call has left unknown.
-func (w *world) settler(c *running) *apig.Client {
-	if c.abroad {
-		return w.clients[(c.process+1)%len(w.clients)]
-	}
-	return w.clients[c.process]
+	close(c.ended)
+	c.settleByHand()
 }
 
 // settleByHand settles what was reported as unknown, perhaps more than once.
-func (c *running) settleByHand(client *apig.Client) {
-	left := func(r report) bool { return outcomeOf(r.err) == unknown }
+func (c *running) settleByHand() {
+	client := c.world.apigs[c.process]
+	if c.abroad {
+		client = c.world.apigs[(c.process+1)%len(c.world.apigs)]
+	}
 	for range c.settle {
-		if !slices.ContainsFunc(c.reports, left) {
+		var lost []int
+		for i, r := range c.reports {
+			if outcomeOf(r.err) == unknown {
+				lost = append(lost, i)
+			}
+		}
+		if len(lost) == 0 {
 			return
 		}
 		time.Sleep(c.rest)
-		for i := range c.reports {
-			r := &c.reports[i]
-			if !left(*r) {
-				continue
+		c.world.flooded(c)
+		if c.abroad {
+			for _, i := range lost {
+				c.reports[i].err = carried(c.reports[i].err, c.off)
 			}
-			if c.abroad {
-				r.err = carried(r.err)
-			}
-			lost := r.err
-			r.record, r.err = c.settleOne(client, r.api, lost)
-			r.at = time.Now()
-			if c.again && !left(*r) {
-				_, err := c.settleOne(client, r.api, lost)
-				switch was, now := outcomeOf(r.err), outcomeOf(err); {
-				case now == unknown, now == was:
-				case now == applied && !c.op.publishes(): // it is so by now, whoever has made it so
-				default:
-					c.bad = append(c.bad, fmt.Sprintf("settled as %v, and then as %v", was, now))
-				}
+			c.off = 0 // it is carried there once
+		}
+		before := slices.Clone(c.reports)
+		c.settleSome(client, c.reports, lost)
+		if !c.again {
+			continue
+		}
+		second := slices.Clone(before)
+		c.settleSome(client, second, lost)
+		for _, i := range lost {
+			was, now := outcomeOf(c.reports[i].err), outcomeOf(second[i].err)
+			if was != unknown && now != unknown && now != was && (now != applied || c.op.publishes()) { // a state is so by now, whoever has made it so
+				c.minds = append(c.minds, mind{second[i].api, was, now, second[i].at})
 			}
 		}
 	}
 }
 
-// settleOne settles what one error has left unknown.
-func (c *running) settleOne(client *apig.Client, api string, lost error) (*apig.PublishRecord, error) {
-	c.settles++
-	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), callKey{}, c), time.Minute)
-	defer cancel()
-	start := time.Now()
-	record, err := settle(ctx, client, lost)
-	end := time.Now()
-	c.settlings = append(c.settlings, span{api, start, end})
-	if end.Sub(start) > time.Minute {
-		c.bad = append(c.bad, "Settle went on past its context")
+// settleSome settles some of the reports, one after the other or all together.
+func (c *running) settleSome(client *apig.Client, reports []report, lost []int) {
+	if c.op.batch() && c.together {
+		batch := &apig.BatchError{Op: string(c.op)}
+		for _, i := range lost {
+			batch.Items = append(batch.Items, apig.BatchItem{APIID: reports[i].api, Err: reports[i].err})
+		}
+		c.settling(len(lost), reports[lost[0]].err, func(ctx context.Context) {
+			result, err := client.SettleBatch(ctx, batch)
+			if result == nil || len(result.Items) != len(lost) || (err == nil) != !slices.ContainsFunc(result.Items, func(it apig.BatchItem) bool { return it.Err != nil }) {
+				c.bad = append(c.bad, "SettleBatch does not return what it was given")
+				return
+			}
+			for n, i := range lost {
+				reports[i].record, reports[i].err, reports[i].at = result.Items[n].Record, result.Items[n].Err, time.Now()
+			}
+		})
+	} else {
+		for _, i := range lost {
+			r := &reports[i]
+			var e *apig.UnknownError
+			errors.As(r.err, &e)
+			c.settling(1, e, func(ctx context.Context) { r.record, r.err = client.Settle(ctx, e) })
+			r.at = time.Now()
+		}
 	}
-	if (record == nil) == (err == nil) {
-		c.bad = append(c.bad, "Settle returned both a record and an error, or neither")
+	for _, i := range lost {
+		if (reports[i].record == nil) == (reports[i].err == nil) {
+			c.bad = append(c.bad, "Settle returned both a record and an error, or neither")
+		}
 	}
-	return record, err
+}
+
+// settling holds Settle to its context or, without a deadline, to the policy.
+func (c *running) settling(apis int, lost error, do func(context.Context)) {
+	c.settles += apis
+	ctx, limit := context.WithValue(context.Background(), callKey{}, c), time.Minute
+	if c.endless {
+		of := c.world.processes[(c.process+1)%len(c.world.processes)]
+		if !c.abroad {
+			of = c.world.processes[c.process]
+		}
+		limit = settleTimeout + time.Duration(apis)*settlePerAPI + 2*of.policy.SettleWait + cmp.Or(max(of.policy.BusyTimeout, 0), busyTimeout)
+	} else {
+		var cancel func()
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	start, limited := time.Now(), c.limited
+	do(ctx)
+	if took := time.Since(start); took > limit+c.limited-limited {
+		c.hung = append(c.hung, fmt.Sprintf("settling took %v, and may take %v: %v", took, limit, lost))
+	}
 }
 
 // spell writes an ID as the caller of c does.

@@ -54,6 +54,7 @@ type fate struct {
 	// decisive says that the client can know from what it sees that nothing was
 	// applied.
 	decisive bool
+	conflict bool // another write to the API was under way
 
 	// items are, for a batch, what becomes of each of its APIs.
 	items map[string]item
@@ -164,10 +165,10 @@ func gatewayTimeout(d dice, f *fate) {
 	f.down = d.between(time.Second, 55*time.Second)
 }
 
-// serviceError is an answer of the service itself, which is done with the
-// request by then.
+// serviceError is an answer of the service itself, part of which may still be at
+// work on the request.
 func serviceError(d dice, f *fate) {
-	f.kind, f.end, f.applies = "5xx of the service", endStatus, pick(d, halves)
+	f.kind, f.end, f.applies = "5xx of the service", endStatus, pick(d, thirds)
 	f.status = 500
 	f.code = pick(d, []weighted[string]{{1, "APIG.3500"}, {1, "APIG.9999"}})
 }
@@ -299,6 +300,27 @@ func nonAuthoritative(_ dice, f *fate) {
 		if a.status == 200 {
 			a.status = 203
 		}
+	}
+}
+
+// conflicting is what the gateway makes of a write to APIs to which others are
+// under way: it refuses, or loses its way.
+func conflicting(d dice, f *fate, apis []string) {
+	f.kind, f.conflict = "conflict", true
+	if f.applies = pick(d, halves); len(apis) > 0 {
+		f.applies = first
+		if f.items == nil {
+			f.items = map[string]item{}
+		}
+		one := pick(d, []weighted[item]{{2, itemBusy}, {1, itemFailed}, {1, itemBroken}})
+		for _, id := range apis {
+			f.items[id] = one
+		}
+		return
+	}
+	f.end, f.status, f.code = endStatus, 500, "APIG.3500"
+	if d.chance(0.5) {
+		f.status, f.code, f.decisive, f.applies = 409, "APIG.3718", true, never
 	}
 }
 

@@ -2,13 +2,17 @@ package simulation
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/apig-go/apig/apigtest"
+	"github.com/apig-go/apig"
+	"github.com/apig-go/apig/internal/gateway"
 )
 
 // verdict is what is wrong with a report.
@@ -23,12 +27,12 @@ const (
 	isUnfounded verdict = "UNFOUNDED"
 	isHang      verdict = "HANG"
 	isLeak      verdict = "LEAK"
-	isOrder     verdict = "ORDER"
+	isMisread   verdict = "MISREAD"
 	isForm      verdict = "FORM"
 )
 
 // verdicts are all of them, in the order of the table.
-var verdicts = []verdict{isLost, isWrong, isDoubled, isLate, isUndid, isUnfounded, isHang, isLeak, isOrder, isForm}
+var verdicts = []verdict{isLost, isWrong, isDoubled, isLate, isUndid, isUnfounded, isHang, isLeak, isMisread, isForm}
 
 // finding is one report that breaks the promise.
 type finding struct {
@@ -48,7 +52,7 @@ type place struct{ api, env string }
 
 // entry is a change in the gateway's journal.
 type entry struct {
-	apigtest.Applied
+	gateway.Applied
 	call   int // -1: somebody else, or before the world began
 	nth    int // request of the call
 	deed   bool
@@ -66,6 +70,7 @@ type judgment struct {
 	owner    map[string]entry // of each version: what has made it
 	findings []finding
 	excused  map[string]int // findings that a documented limit explains, by limit
+	blind    int            // retries over what somebody else had done since the last look
 }
 
 // judge compares every report with the journal.
@@ -84,18 +89,28 @@ func judge(w *world) *judgment {
 		for _, why := range r.bad {
 			j.find(isForm, r, "", why)
 		}
+		for _, why := range r.hung {
+			j.find(isHang, r, "", why)
+		}
+		for _, m := range r.minds {
+			if excuse := j.excuse(r, report{api: m.api, at: m.at}, place{m.api, j.env(r)}); excuse != "" {
+				j.excused[excuse]++
+				continue
+			}
+			j.find(isForm, r, m.api, fmt.Sprintf("settled as %v, and then as %v", m.was, m.now))
+		}
 		j.judgeTime(r)
 		if r.op.reads() {
+			j.judgeRead(r)
 			continue
 		}
 		for _, report := range r.reports {
 			j.judgeReport(r, report)
 			j.judgeAttempts(r, report.api)
-			j.judgeTurn(r, report.api)
 		}
 		j.judgeGroup(r)
 	}
-	j.judgeOrder()
+	j.judgeKeys()
 	return j
 }
 
@@ -126,10 +141,10 @@ func (j *judgment) readJournal() {
 		e.Time = e.Time.Add(-j.world.clock)
 		p := place{a.APIID, a.EnvID}
 		e.before = current[p]
-		if a.Action == apigtest.ActionOnline || a.Action == apigtest.ActionSwitch {
+		if a.Action == gateway.ActionOnline || a.Action == gateway.ActionSwitch {
 			e.after = a.VersionID
 		}
-		if a.Action == apigtest.ActionOnline {
+		if a.Action == gateway.ActionOnline {
 			j.owner[a.VersionID] = e
 		}
 		current[p] = e.after
@@ -160,11 +175,14 @@ func (j *judgment) judgeReport(r *running, report report) {
 	}
 	made := 0
 	for i, e := range own {
-		if e.Action == apigtest.ActionOnline {
+		if e.Action == gateway.ActionOnline {
 			made++
 		}
 		if i > 0 && e.changed() && j.interrupted(at, own[i-1], e) {
 			find(isUndid, "its request %d undid what somebody had done since its request %d was applied", e.nth, own[i-1].nth)
+		}
+		if why := j.overOthers(r, at, e); why != "" {
+			find(isUndid, "%s", why)
 		}
 	}
 	if made > 1 {
@@ -179,6 +197,13 @@ func (j *judgment) judgeReport(r *running, report report) {
 			find(isLate, "request %d was applied %v after it was reported as %v", e.nth, e.Time.Sub(report.at), is)
 		}
 	}
+	var superseded *apig.SupersededError
+	if errors.As(report.err, &superseded) {
+		made := strings.ToLower(superseded.Made.ID)
+		if is != notApplied || !j.sameKey(j.owner[made], r) || !j.held(at, r.start.Add(-j.world.lag), report.at, func(current string) bool { return current != made }) {
+			find(isWrong, "superseded, though it was not so at any time of the call: %v", report.err)
+		}
+	}
 	if is == applied {
 		if v, why := j.judgeRecord(r, report, at, own); why != "" {
 			find(v, "%s", why)
@@ -187,6 +212,75 @@ func (j *judgment) judgeReport(r *running, report report) {
 	if report.was == unknown {
 		j.judgeUnknown(r, report, at, find)
 	}
+}
+
+// overOthers finds a retry of a change of state that undid what somebody else had
+// done before the last look of the call, or since then though the look was old.
+func (j *judgment) overOthers(r *running, at place, e entry) string {
+	if r.op.publishes() || !e.changed() {
+		return ""
+	}
+	i := slices.IndexFunc(r.sent, func(s *sent) bool { return s.about(at.api) && s.doubtful(at.api) })
+	if r.op == opRollback { // which goes by what it has read before its first request
+		i = slices.IndexFunc(r.sent, func(s *sent) bool { return s.write }) - 1
+	}
+	if i < 0 || i >= e.nth {
+		return ""
+	}
+	since, again := r.sent[i].start, r.sent[e.nth]
+	if r.op == opRollback {
+		since = r.sent[i].delivered
+	}
+	for _, o := range j.journal[at] {
+		if o.call == r.id || !o.changed() || !o.Time.After(since) || !o.Time.Before(again.start) || o.after == e.after || !j.standing(at, o, e) {
+			continue
+		}
+		if slices.ContainsFunc(r.sent[i+1:e.nth+1], func(s *sent) bool { return s.about(at.api) && j.betweenLookAnd(s, at.api, o) }) {
+			j.blind++
+			continue
+		}
+		return fmt.Sprintf("its request %d undid what %s had done %v before it was sent", e.nth, o.who(), again.start.Sub(o.Time))
+	}
+	return ""
+}
+
+// betweenLookAnd reports whether a change came between the last look of a call and a
+// retry that followed it in time: in a batch after its histories were read.
+func (j *judgment) betweenLookAnd(again *sent, api string, o entry) bool {
+	r := again.running
+	var look *sent
+	for _, s := range r.sent[:again.n] {
+		if s.kind == "history" && s.target == api && s.whole && s.status == 200 && !s.end.After(again.start) {
+			look = s
+		}
+	}
+	if look == nil || o.Time.Before(look.delivered.Add(-j.world.lag)) || !o.Time.Before(again.start) {
+		return false
+	}
+	fresh := again.start.Add(-j.world.settleWait(r.process))
+	for _, f := range j.world.fetches { // a retry needs credentials
+		if f.process == r.process && f.end.After(look.end) && f.start.Before(again.start) {
+			fresh = fresh.Add(f.start.Sub(f.end) - time.Second)
+		}
+	}
+	return len(r.reports) > 1 || !look.end.Before(fresh)
+}
+
+// standing reports whether a change was the last one before another.
+func (j *judgment) standing(at place, o, e entry) bool {
+	return !slices.ContainsFunc(j.journal[at], func(x entry) bool { return x.Seq > o.Seq && x.Seq < e.Seq && x.changed() })
+}
+
+// sameRemark compares a remark on the wire with that of a record.
+func (j *judgment) sameRemark(wire string, r *apig.PublishRecord) bool {
+	if j.world.remarks != "" {
+		return true
+	}
+	told := r.Remark
+	if r.Tag != "" {
+		told += " apig:" + r.Tag
+	}
+	return slices.Equal(strings.Fields(wire), strings.Fields(told)) // spaces at the ends of a remark are not kept
 }
 
 // interrupted reports whether somebody changed the place between two changes of
@@ -207,9 +301,13 @@ func (j *judgment) judgeRecord(r *running, report report, at place, own []entry)
 		switch {
 		case !ok:
 			return isLost, fmt.Sprintf("reported as applied, with the version %q that does not exist", version)
-		case made.call != r.id:
+		case made.call != r.id && !j.sameKey(made, r):
 			return isWrong, fmt.Sprintf("the record is of a version that %s has made", made.who())
-		case made.APIID != at.api || made.EnvID != at.env || strings.TrimSpace(made.Remark) != strings.TrimSpace(record.Remark):
+		case made.call != r.id && !record.Replayed && !record.Recovered || record.Replayed && record.Recovered:
+			return isWrong, "the record does not tell, or tells twice, that it is of an earlier request"
+		case record.Replayed && !j.held(at, r.start.Add(-j.world.lag), report.at, func(current string) bool { return current == version }):
+			return isLost, "replayed, but the version was not in effect at any time of the call"
+		case made.APIID != at.api || made.EnvID != at.env || !j.sameRemark(made.Remark, record):
 			return isLost, "the record is not what the gateway holds"
 		case made.Time.After(report.at):
 			return isLost, "reported before it was applied"
@@ -266,56 +364,48 @@ func (j *judgment) held(at place, from, to time.Time, such func(current string) 
 }
 
 // excuse names the documented limit that may explain what is wrong with a
-// report, or is empty.
+// report, or is empty. A publication has no excuse.
 func (j *judgment) excuse(r *running, report report, at place) string {
 	doubt, ok := j.doubtSince(r, report.api, report.at)
-	if !ok {
+	first := doubt // when a Rollback at the latest has read the version to replace
+	if r.op == opRollback {
+		doubt, ok = r.start, true
+		if i := slices.IndexFunc(r.sent, func(s *sent) bool { return s.write }); i >= 0 {
+			first = r.sent[i].start
+		}
+	}
+	if !ok || r.op.publishes() {
 		return ""
 	}
-	tagged := j.world.processes[r.process].policy.TagRemark
-	behind := max(0, j.world.unsteady-j.world.skew)
-	if j.world.skew != 0 || j.world.unsteady != 0 {
-		behind += time.Second // a Date that is moved loses its fraction once more
-	}
+	version := strings.ToLower(r.version)
 	for _, e := range j.journal[at] {
-		same := e.call >= 0 && j.world.calls[e.call].process == r.process && !r.abroad && !j.orphan(e)
-		if e.Time.After(report.at) || same || e.call == r.id {
+		if e.call == r.id || e.Action != gateway.ActionSwitch || e.Time.After(report.at) || !e.Time.After(doubt.Add(-j.world.lag)) {
 			continue
 		}
 		switch {
-		case r.op.publishes() && !tagged && e.Action == apigtest.ActionOnline && e.Time.After(doubt.Add(-3*time.Second-behind)) &&
-			strings.TrimSpace(e.Remark) == strings.TrimSpace(r.remark):
-			return "another process publishes with the same remark"
-		case !r.op.publishes() && e.Action == apigtest.ActionSwitch && e.Time.After(doubt):
-			return "somebody else switches to an earlier version"
+		case r.op == opOfflineVersion && e.VersionID == version:
+			return "another client switches back to the version that OfflineVersion takes offline"
+		case r.op == opRollback && j.held(at, r.start.Add(-j.world.lag), first.Add(time.Second), func(current string) bool { return current == e.VersionID }):
+			return "another client switches back to the version that Rollback replaces"
+		case r.op != opOfflineVersion && j.isNewest(at, e):
+			return "another client switches to the newest version"
 		}
-	}
-	if r.op.publishes() && !tagged && j.claimed(r, at) {
-		return "another process publishes with the same remark"
 	}
 	return ""
 }
 
-// claimed reports whether another process has taken a version that the call has
-// made for its own, within the limit that excuses that.
-func (j *judgment) claimed(r *running, at place) bool {
-	for _, other := range j.world.calls {
-		report := other.about(at.api)
-		if report == nil || report.record == nil || !other.op.publishes() || other == r || other.process == r.process && !other.abroad && !r.abroad {
-			continue
+// isNewest reports whether a switch was to the newest version there was.
+func (j *judgment) isNewest(at place, e entry) bool {
+	newest := ""
+	for _, o := range j.journal[at] {
+		if o.Seq >= e.Seq {
+			break
 		}
-		if made := j.owner[strings.ToLower(report.record.VersionID)]; made.call == r.id && made.Seq > 0 {
-			return true
+		if o.Action == gateway.ActionOnline {
+			newest = o.VersionID
 		}
 	}
-	return false
-}
-
-// orphan reports whether a version was made by a call that has reported another
-// one as its own, and so has left this one to be taken for somebody else's.
-func (j *judgment) orphan(e entry) bool {
-	report := j.world.calls[e.call].about(e.APIID)
-	return e.Action == apigtest.ActionOnline && report != nil && report.record != nil && !strings.EqualFold(report.record.VersionID, e.VersionID)
+	return newest == e.VersionID
 }
 
 // doubtSince is when the first request of a call began that left the outcome of
@@ -343,7 +433,7 @@ func (j *judgment) judgeUnknown(r *running, report report, at place, find func(v
 		return
 	}
 	switch {
-	case j.undecidable(r, report, at):
+	case j.undecidable(r, report, at, doubt):
 	case j.clear(r, report, at, doubt):
 		find(isUnfounded, "unknown, though the history was there to read and decisive: %v", report.err)
 	case j.impatient(r, report, at):
@@ -351,21 +441,69 @@ func (j *judgment) judgeUnknown(r *running, report report, at place, find func(v
 	}
 }
 
-// undecidable reports whether no history can settle what was to happen to a
-// version: it is not kept, or a switch may have been taken back, since nothing is
-// in effect.
-func (j *judgment) undecidable(r *running, report report, at place) bool {
+// undecidable reports whether no history can settle what was to happen: somebody has
+// published without a tag, or more than is kept; the service does not keep tags; the
+// version in effect is not the newest, or none is; or the version is not kept.
+func (j *judgment) undecidable(r *running, report report, at place, doubt time.Time) bool {
+	if r.op.publishes() {
+		if !j.world.processes[r.process].tagged && slices.ContainsFunc(j.journal[at], func(e entry) bool { return e.call == r.id && !e.Time.After(report.first) }) {
+			return true // what it has made may be another client's
+		}
+		made, untagged := 0, false
+		for _, e := range j.journal[at] {
+			if e.Action == gateway.ActionOnline && e.Time.After(doubt.Add(-uncertain-j.world.lag)) && !e.Time.After(report.first) {
+				made++
+				untagged = untagged || e.call != r.id && !strings.Contains(strings.ToLower(alter(j.world.remarks, e.Remark)), "apig:")
+			}
+		}
+		return untagged || made >= 10 || (j.world.remarks == "cut" || j.world.remarks == "drop") && made > 0
+	}
+	kept := keptVersions(j.journal[at], report.first)
+	if len(kept) == 0 || r.op != opOfflineVersion && !j.newestInEffect(at, report.first) {
+		return true
+	}
 	if !r.op.versioned() {
 		return false
 	}
-	kept := state{}
-	for _, e := range j.journal[at] {
-		if e.Action == apigtest.ActionOnline && !e.Time.After(report.first) {
-			_, kept = kept.next(step{what: "online", version: e.VersionID})
+	return !slices.ContainsFunc(kept, func(e entry) bool { return e.VersionID == strings.ToLower(r.version) }) ||
+		r.op != opOfflineVersion && j.held(at, report.first, report.first, func(current string) bool { return current == "" })
+}
+
+// uncertain is how long before a request a version was made that may seem newer: the
+// margin for clocks, and what whole seconds and the way of an answer add.
+const uncertain = 7 * time.Second
+
+// keptVersions are the last ten publications before a time, newest first.
+func keptVersions(journal []entry, before time.Time) []entry {
+	var kept []entry
+	for _, e := range journal {
+		if e.Action == gateway.ActionOnline && !e.Time.After(before) {
+			kept = append([]entry{e}, kept...)
 		}
 	}
-	return !slices.Contains(kept.kept, strings.ToLower(r.version)) ||
-		r.op != opOfflineVersion && j.held(at, report.first, report.first, func(current string) bool { return current == "" })
+	return kept[:min(len(kept), 10)]
+}
+
+// newestInEffect reports whether the version in effect at a time surely looks newer
+// than all others: with a second between them.
+func (j *judgment) newestInEffect(at place, when time.Time) bool {
+	current := ""
+	made := map[string]time.Time{}
+	for _, e := range j.journal[at] {
+		if e.Time.After(when) {
+			break
+		}
+		if e.Action == gateway.ActionOnline {
+			made[e.VersionID] = e.Time
+		}
+		current = e.after
+	}
+	for id, t := range made {
+		if id != current && t.After(made[current].Add(-2*time.Second)) {
+			return false
+		}
+	}
+	return true
 }
 
 // lackedToken reports whether its process was refused a token during the call.
@@ -375,17 +513,30 @@ func (r *running) lackedToken() bool {
 	})
 }
 
+// heldBack reports whether the service had told the process to wait for long.
+func (r *running) heldBack(before time.Time) bool {
+	for _, c := range r.world.calls {
+		for _, s := range c.sent {
+			if c.process == r.process && s.status == http.StatusTooManyRequests && s.fate.header != nil &&
+				s.end.After(before.Add(-2*busyTimeout)) && s.end.Before(before) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // impatient reports whether a call gave up reading what it could have read
 // again: its last read ended in a way that may be different the next time, and
 // most of the time for reading was left.
 func (j *judgment) impatient(r *running, report report, at place) bool {
-	if _, gone := j.world.deleted[at.api]; gone || !r.canceled.IsZero() || r.lackedToken() {
+	if _, gone := j.world.deleted[at.api]; gone || !r.canceled.IsZero() || r.lackedToken() || r.limited > 0 {
 		return false
 	}
 	var lost, read *sent
 	for _, s := range r.sent {
 		switch {
-		case s.start.After(report.first):
+		case !s.start.Before(report.first):
 		case s.about(at.api) && s.doubtful(at.api):
 			lost = s
 		case s.kind == "history" && s.target == at.api:
@@ -409,69 +560,20 @@ func (j *judgment) judgeAttempts(r *running, api string) {
 	limit := cmp.Or(j.world.processes[r.process].policy.MaxAttempts, maxAttempts) + 1
 	made := 0
 	for _, s := range r.sent {
-		if s.write && s.about(api) {
+		if s.write && s.about(api) && !s.notNow(api) {
 			made++
 		}
 	}
-	if made > limit && !r.endless {
+	if made > limit && !r.stopped {
 		j.find(isForm, r, api, fmt.Sprintf("%d requests to change it", made))
 	}
 }
 
-// idle is how long a call may wait for its turn while nobody is at work on its
-// API: it may first need a token.
-const idle = 15 * time.Second
-
-// span is a time in which somebody is at work on an API.
-type span struct {
-	api      string
-	from, to time.Time
-}
-
-// judgeTurn finds the calls that waited for their turn while nobody who had it
-// was at work.
-func (j *judgment) judgeTurn(r *running, api string) {
-	if r.op.batch() { // which also waits for its own requests
-		return
-	}
-	until := r.end
-	for _, s := range r.sent {
-		if (s.about(api) || s.target == api) && s.start.Before(until) {
-			until = s.start
-		}
-	}
-	// Put together the times in which others of the process were at work on it.
-	var work []span
-	for _, other := range j.world.calls {
-		if other == r || other.process != r.process && !other.abroad || other.about(api) == nil || !other.start.Before(until) {
-			continue
-		}
-		for _, s := range other.settlings {
-			if s.api == api {
-				work = append(work, s)
-			}
-		}
-		for _, s := range other.sent {
-			if s.about(api) || s.target == api {
-				work = append(work, span{api, s.start, other.end})
-				break
-			}
-		}
-	}
-	slices.SortFunc(work, func(a, b span) int { return a.from.Compare(b.from) })
-	waited, from := time.Duration(0), r.start
-	for _, w := range append(work, span{api, until, until}) {
-		if w.from.After(until) {
-			w.from = until
-		}
-		if w.from.After(from) {
-			waited += w.from.Sub(from)
-		}
-		from = later(from, w.to)
-	}
-	if waited > idle {
-		j.find(isHang, r, api, fmt.Sprintf("it waited %v for its turn while nobody was at work on the API", waited))
-	}
+// notNow reports whether a request was refused for now, which is no attempt, or may
+// have been proved to be so.
+func (s *sent) notNow(api string) bool {
+	busy := []string{"APIGW.0308", "APIG.3711", "APIG.3718", "APIC.7712", "APIC.9222", "APIG.9008", "APIG.3500"}
+	return s.status > 0 && slices.Contains(busy, s.fate.code) || s.fate.items[api] == itemBusy || s.fate.items[api] == itemBroken
 }
 
 // clear reports whether a call had everything it needs to settle an API: the
@@ -481,10 +583,10 @@ func (j *judgment) clear(r *running, report report, at place, doubt time.Time) b
 	if _, gone := w.deleted[at.api]; gone {
 		return false
 	}
-	if w.skew.Abs()+w.unsteady >= time.Second || r.lackedToken() {
+	if w.skew.Abs()+w.unsteady >= time.Second || r.lackedToken() || r.limited > 0 || r.heldBack(report.first) {
 		return false
 	}
-	need := longest(w.processes[r.process], len(r.reports), r.op.group())
+	need := longest(w.processes[r.process], r.call, len(r.reports))
 	if !r.canceled.IsZero() && r.canceled.Sub(r.start) < need {
 		return false
 	}
@@ -500,22 +602,8 @@ func (j *judgment) clear(r *running, report report, at place, doubt time.Time) b
 		if e.call == r.id {
 			continue
 		}
-		if e.Time.After(doubt.Add(-16*time.Second)) && !e.Time.After(report.first) {
+		if !r.op.publishes() && e.Time.After(doubt.Add(-uncertain-w.lag)) && !e.Time.After(report.first) {
 			return false
-		}
-	}
-	// What this client has left unknown may still turn up.
-	for _, other := range w.calls {
-		if other == r || other.process != r.process || other.start.After(report.first) {
-			continue
-		}
-		if other.whole != nil && outcomeOf(other.whole) == unknown {
-			return false
-		}
-		for _, o := range other.reports {
-			if o.api == at.api && outcomeOf(o.err) == unknown {
-				return false
-			}
 		}
 	}
 	return true
@@ -559,7 +647,7 @@ func (j *judgment) judgeGroup(r *running) {
 
 // judgeTime judges how long a call took.
 func (j *judgment) judgeTime(r *running) {
-	if r.endless {
+	if r.stopped {
 		j.find(isHang, r, "", fmt.Sprintf("it had not ended after %d requests for %d APIs", len(r.sent), len(r.reports)))
 		return
 	}
@@ -569,24 +657,103 @@ func (j *judgment) judgeTime(r *running) {
 		}
 		return
 	}
-	// The waits for turns do not count: the time of an API begins with the
-	// first request about it.
-	begun := map[string]time.Time{}
-	from := r.start
-	for _, s := range r.sent {
-		if s.start.After(r.end) {
-			continue
-		}
-		for _, key := range append([]string{s.target}, s.apis...) {
-			if _, ok := begun[key]; !ok {
-				begun[key] = s.start
-				if s.write && s.start.After(from) {
-					from = s.start
+	if limit := longest(j.world.processes[r.process], r.call, len(r.reports)) + r.limited; r.end.Sub(r.start) > limit {
+		j.find(isHang, r, "", fmt.Sprintf("it took %v, and may take %v", r.end.Sub(r.start), limit))
+	}
+}
+
+// sameKey reports whether a version was made by a call with the same key.
+func (j *judgment) sameKey(made entry, r *running) bool {
+	return r.key != "" && made.call >= 0 && made.Seq > 0 && j.world.calls[made.call].key == r.key
+}
+
+// judgeKeys finds the APIs that calls with one key have published more than once,
+// though the first version was kept.
+func (j *judgment) judgeKeys() {
+	for _, at := range slices.SortedFunc(maps.Keys(j.journal), func(a, b place) int { return strings.Compare(a.api+a.env, b.api+b.env) }) {
+		made := map[string]entry{}
+		for _, e := range j.journal[at] {
+			if e.Action != gateway.ActionOnline || e.call < 0 || j.world.calls[e.call].key == "" {
+				continue
+			}
+			r := j.world.calls[e.call]
+			first, ok := made[r.key]
+			if !ok {
+				made[r.key] = e
+				continue
+			}
+			newer := 0
+			for _, o := range j.journal[at] {
+				if o.Action == gateway.ActionOnline && o.Seq > first.Seq && o.Seq < e.Seq {
+					newer++
 				}
+			}
+			if newer >= 9 {
+				j.excused["ten versions newer than that of a key"]++
+			} else if first.call != e.call { // else it is found already
+				j.find(isDoubled, r, at.api, fmt.Sprintf("%s has published under the key already, %v before", first.who(), e.Time.Sub(first.Time)))
 			}
 		}
 	}
-	if limit := longest(j.world.processes[r.process], len(r.reports), r.op.group()); len(begun) > 0 && r.end.Sub(from) > limit {
-		j.find(isHang, r, "", fmt.Sprintf("it took %v, and may take %v", r.end.Sub(from), limit))
+}
+
+// judgeRead compares what a call has read with what was there at any time of it. What
+// an answer says that was edited does not count.
+func (j *judgment) judgeRead(r *running) {
+	if r.read.failed || slices.ContainsFunc(r.sent, func(s *sent) bool { return s.fate.edit != nil }) {
+		return
 	}
+	api := strings.ToLower(r.apiIDs[0])
+	at := place{api, j.env(r)}
+	var read []string
+	for _, v := range r.read.versions {
+		id := strings.ToLower(v.ID)
+		if v.InEffect() {
+			id = "+" + id
+		}
+		read = append(read, id)
+	}
+	slices.Sort(read)
+	moments := []time.Time{r.start.Add(-j.world.lag)}
+	for _, e := range j.journal[at] {
+		if e.Time.After(moments[0]) && !e.Time.After(r.end) {
+			moments = append(moments, e.Time)
+		}
+	}
+	if _, gone := j.world.deleted[api]; gone {
+		return
+	}
+	for _, when := range moments {
+		current := ""
+		for _, e := range j.journal[at] {
+			if !e.Time.After(when) {
+				current = e.after
+			}
+		}
+		if r.op == opPublished && r.read.current == current {
+			return
+		}
+		var there []string
+		for _, e := range keptVersions(j.journal[at], when) {
+			if e.VersionID == current {
+				e.VersionID = "+" + current
+			}
+			there = append(there, e.VersionID)
+		}
+		slices.Sort(there)
+		if r.op == opVersions && slices.Equal(read, there) {
+			return
+		}
+	}
+	j.find(isMisread, r, api, fmt.Sprintf("it has read what was not there at any time of the call: %v", r.read))
+}
+
+// about is what a call reports of an API, or nil.
+func (r *running) about(api string) *report {
+	for i := range r.reports {
+		if r.reports[i].api == api {
+			return &r.reports[i]
+		}
+	}
+	return nil
 }

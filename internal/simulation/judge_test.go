@@ -66,10 +66,10 @@ func TestJudge(t *testing.T) {
 		{"longer than any call may take", isHang, func(w *world) {
 			w.calls[5].end = w.calls[5].end.Add(time.Hour)
 		}},
-		{"a read of what was not in effect", isOrder, func(w *world) {
+		{"a read of what was not in effect", isMisread, func(w *world) {
 			w.calls[5].read.current = w.calls[0].reports[0].record.VersionID
 		}},
-		{"a read of what was offline", isOrder, func(w *world) {
+		{"a read of what was offline", isMisread, func(w *world) {
 			w.calls[3].read.current = w.calls[0].reports[0].record.VersionID
 		}},
 		{"two versions by one call", isDoubled, func(w *world) {

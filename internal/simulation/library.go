@@ -1,7 +1,7 @@
 package simulation
 
 import (
-	"context"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -44,17 +44,9 @@ func checkUnknown(err error, api string) string {
 	return ""
 }
 
-func rollback(ctx context.Context, c *apig.Client, apiID, envID string) (*apig.PublishRecord, error) {
-	return c.Rollback(ctx, apiID, envID)
-}
-
-func settle(ctx context.Context, c *apig.Client, err error) (*apig.PublishRecord, error) {
-	return c.Settle(ctx, err)
-}
-
-// carried is an unknown report as another process has it, that was told its
-// fields.
-func carried(err error) error {
+// carried is an unknown report as another process has it, that was told its fields,
+// and whose clock may be off.
+func carried(err error, off time.Duration) error {
 	var lost *apig.UnknownError
 	if !errors.As(err, &lost) {
 		return err
@@ -64,11 +56,8 @@ func carried(err error) error {
 	if err := json.Unmarshal(text, again); err != nil {
 		panic(err) // it was written by the library itself
 	}
+	again.SentAt, again.FailedAt = again.SentAt.Add(off), again.FailedAt.Add(off)
 	return again
-}
-
-func offlineVersion(ctx context.Context, c *apig.Client, apiID, versionID string) (*apig.PublishRecord, error) {
-	return c.OfflineVersion(ctx, apiID, versionID)
 }
 
 // chanceByTime makes what the library leaves to chance a matter of the time, which in
@@ -83,34 +72,30 @@ func chanceByTime() (restore func()) {
 const (
 	attemptTimeout = 60 * time.Second
 	settleTimeout  = 30 * time.Second
-	settlePerAPI   = 50 * time.Millisecond
+	settlePerAPI   = 200 * time.Millisecond
 	maxAttempts    = 4
 	maxWait        = 20 * time.Second
 	settleWait     = time.Second
+	busyTimeout    = 6 * time.Minute
 )
 
-// longest is how long a call without a deadline may take from the first
-// request of its last API on, as the library documents it: a group is listed
-// before, and rejected credentials may be renewed.
-func longest(of process, apis int, group bool) time.Duration {
+// longest is how long a call without a deadline may take, as the library documents
+// it, but for the waits for a limiter.
+func longest(of process, c call, apis int) time.Duration {
 	p := of.policy
-	attempts, wait, look, one := maxAttempts, maxWait, settleWait, attemptTimeout
-	if of.timeout > 0 {
-		one = of.timeout
+	attempts, look, one := cmp.Or(p.MaxAttempts, maxAttempts), cmp.Or(p.SettleWait, settleWait), cmp.Or(of.timeout, attemptTimeout)
+	busy := max(0, cmp.Or(p.BusyTimeout, busyTimeout))
+	if attempts == 1 {
+		busy = 0
 	}
-	if p.MaxAttempts > 0 {
-		attempts = p.MaxAttempts
+	reading := settleTimeout + time.Duration(apis)*settlePerAPI
+	each := one + 2*look + reading + maxWait
+	if !c.op.publishes() {
+		each += reading
 	}
-	if p.MaxWait > 0 {
-		wait = p.MaxWait
-	}
-	if p.SettleWait > 0 {
-		look = p.SettleWait
-	}
-	budget := settleTimeout + time.Duration(apis)*settlePerAPI
-	d := one + time.Duration(attempts)*(one+2*look+budget+wait)
-	if group {
-		d += settleTimeout
+	d := time.Duration(attempts)*each + busy + one + one
+	if c.op == opRollback || c.key != "" || c.op.group() {
+		d += reading + 2*look
 	}
 	return d
 }
@@ -120,15 +105,15 @@ func causeOf(err error) string {
 	text := err.Error()
 	for _, c := range []struct{ part, cause string }{
 		{"context ended before", "context ended"},
-		{"context ends before", "context would end"},
 		{"cannot be read", "history unreadable"},
-		{"same remark", "same remark, doubtful"},
+		{"new version without a tag", "new version without a tag"},
 		{"newer versions only", "displaced"},
-		{"published after this call began", "newer version in effect"},
-		{"somebody else has taken the API offline", "taken offline by somebody else"},
-		{"does not have the version any more", "version gone"},
-		{"changed the environment after", "changed since by this client"},
-		{"its turn did not come", "no turn to settle"},
+		{"published after the request", "newer version in effect"},
+		{"is not the newest", "older version in effect"},
+		{"no version is in effect", "taken offline by another client"},
+		{"history is empty", "history empty"},
+		{"does not have the version", "version gone"},
+		{"another version is in effect", "another version in effect"},
 	} {
 		if strings.Contains(text, c.part) {
 			return c.cause

@@ -42,14 +42,14 @@ func TestPatches(t *testing.T) {
 			overlay := overlayOf(t, patch, string(text), dir)
 			binary := filepath.Join(dir, "simulation.test")
 			must(t, exec.Command("go", "test", "-c", "-overlay", overlay, "-o", binary, "."))
-			args := []string{"-test.run", "^TestSimulation$", "-calls", "100000", "-first", "-shrink", "0"}
+			args := []string{"-test.run", "^TestSimulation$", "-calls", fmt.Sprint(*flagCalls), "-first", "-shrink", "0"}
 			if scenario != "" {
 				args = append(args, "-scenario", scenario)
 			}
 			out, err := exec.Command(binary, args...).CombinedOutput()
 			found := firstFound.FindSubmatch(out)
 			if err == nil || found == nil {
-				t.Fatalf("not found within 100,000 calls: %s\n%s", what, tail(out))
+				t.Fatalf("not found within %d calls: %s\n%s", *flagCalls, what, tail(out))
 			}
 			fmt.Fprintf(&table, "%s: %s after %s calls: %s\n", filepath.Base(patch), found[2], found[1], what)
 		})

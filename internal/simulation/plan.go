@@ -50,7 +50,13 @@ type plan struct {
 	unsteady time.Duration // how much more or less that is from answer to answer
 	lifetime time.Duration // of a token
 
-	spared []string // kinds of faults that nothing meets
+	conflicts float64       // how often a write meets an error while another one to the API is in progress
+	quota     int           // requests that the service takes in a window of five minutes; zero: any number
+	patient   bool          // its refusals say when the window ends
+	lag       time.Duration // how much later than applied a change shows in a history
+	remarks   string        // what the service makes of them: crlf, escape, upper, cut, drop; empty: nothing
+
+	client Client // of another library, in place of this one; or nil
 
 	// weather, if not nil, decides what happens to every request instead.
 	weather func(dice, *sent, *fate)
@@ -60,7 +66,9 @@ type plan struct {
 type process struct {
 	workers int
 	policy  apig.RetryPolicy
+	tagged  bool
 	timeout time.Duration // of an attempt; zero: the default
+	pace    time.Duration // between two attempts, by its limiter; zero: it has none
 }
 
 // call is one call of the library.
@@ -78,14 +86,20 @@ type call struct {
 	upper   bool // the IDs are given in upper case
 	skip    bool // it is left out, but for the time before it
 
-	bursting bool // the next call of the plan follows at once
+	key     string        // of idempotency, or empty
+	follows int           // the call with the same key that must have ended before; -1: none
+	kill    time.Duration // how long after its first write its process ends; zero: never
 
 	deadline time.Duration // zero: none
 	cancel   time.Duration // zero: never
 	settle   int           // how often to settle what is unknown
 	rest     time.Duration // before each of these
 	abroad   bool          // another process does that, with what it was told
+	off      time.Duration // by how much the clock of that process is ahead of the first one's
 	again    bool          // what is settled is settled once more
+	together bool          // all of a batch at once
+	endless  bool          // without a deadline
+	flood    int           // versions that somebody else makes before
 
 	writes float64 // how likely a fault strikes a request that changes something
 	reads  float64 // the same for one that does not
@@ -108,7 +122,7 @@ type deed struct {
 	id     int
 	call   int // begins with this call
 	delay  time.Duration
-	what   string // online, offline, switch, delete, join (a new API joins a group)
+	what   string // online, offline, switch, delete (also leaves its group), join (a new API joins a group)
 	api    int
 	env    int
 	remark string

@@ -12,131 +12,174 @@ import (
 type scenario struct {
 	name      string
 	ops       []weighted[op]
+	calls     int // of a world
 	processes [2]int
 	workers   [2]int
-	deeds     float64 // for each call
+	apis      [2]int
+	outages   [2]int
+	deeds     float64 // of somebody else, for each call
 	hurry     float64 // share of the calls with little time
 	storm     float64 // share of the calls with bad weather
-	outages   [2]int
 	large     float64 // share of the batches by ID with more than sixteen APIs
-	apis      [2]int
-	clocks    bool
-	renewals  bool
-	cases     float64 // share of the worlds in which IDs differ in case
-	tags      float64 // share of the worlds whose remarks have tags
 	sameWords float64 // how likely a remark is the one that everybody uses
-	policies  bool    // others than the default
-	bursts    float64 // how often a call begins a burst of them, see burst
+	keys      float64 // how often a call begins a job with a key, see job
+	later     float64 // share of the calls settled by hand much later
+
+	// Shares of the processes.
+	tags  float64 // with tags
+	paced float64 // with a limiter
+
+	// Shares of the worlds.
+	cases     float64 // IDs differ in case
+	conflicts float64 // writes in progress at the same time meet errors
+	quotas    float64 // the service throttles in windows
+	altered   float64 // the service alters remarks
+	lags      float64 // histories lag
+	clocks    float64 // the gateway's clocks disagree
+	renewals  float64 // tokens expire soon
+	policies  float64 // processes have other policies than the default
+
+	kind bool // one answer in a hundred is lost, and nothing else goes wrong
 }
 
 var reads = []weighted[op]{{4, opPublished}, {4, opVersions}}
 
-// scenarios are all kinds of worlds, by the names that -scenario takes.
+// mixed is some of everything.
+var mixed = append([]weighted[op]{{20, opPublish}, {12, opOffline}, {10, opPublishBatch}, {6, opOfflineBatch},
+	{6, opPublishGroup}, {4, opOfflineGroup}, {12, opSwitch}, {6, opOfflineVersion}, {6, opRollback}}, reads...)
+
+// scenarios are all kinds of worlds, by the names that -scenario takes. Where
+// nothing else is said a world has eighty calls and tags, and in half of the worlds
+// writes conflict.
 var scenarios = []scenario{
-	{
-		name:      "single",
-		ops:       append([]weighted[op]{{30, opPublish}, {20, opOffline}}, reads...),
-		processes: [2]int{1, 1}, workers: [2]int{1, 3}, apis: [2]int{1, 3},
-		deeds: 0.2, hurry: 0.15, storm: 0.5, sameWords: 0.5,
-	},
-	{
-		name:      "batches",
-		ops:       append([]weighted[op]{{20, opPublishBatch}, {15, opOfflineBatch}, {10, opPublish}, {5, opOffline}}, reads...),
-		processes: [2]int{1, 1}, workers: [2]int{1, 3}, apis: [2]int{20, 300},
-		deeds: 0.3, hurry: 0.5, storm: 0.5, large: 0.7, sameWords: 0.5,
-	},
-	{
-		name: "groups",
-		ops: append([]weighted[op]{{15, opPublishGroup}, {10, opOfflineGroup}, {10, opPublish}, {10, opOffline},
-			{5, opSwitch}, {5, opPublishBatch}}, reads...),
-		processes: [2]int{1, 1}, workers: [2]int{2, 4}, apis: [2]int{3, 30},
-		deeds: 0.2, hurry: 0.2, storm: 0.4, large: 0.2, sameWords: 0.5,
-	},
-	{
-		name: "switches",
-		ops: append([]weighted[op]{{25, opSwitch}, {10, opOfflineVersion}, {15, opPublish}, {10, opOffline},
-			{10, opRollback}}, reads...),
-		processes: [2]int{1, 2}, workers: [2]int{1, 3}, apis: [2]int{1, 3},
-		deeds: 0.4, hurry: 0.15, storm: 0.5, sameWords: 0.5, bursts: 0.01,
-	},
-	{
-		name: "releases",
-		ops: append([]weighted[op]{{30, opPublish}, {10, opPublishBatch}, {5, opPublishGroup}, {5, opOffline},
-			{5, opRollback}}, reads...),
-		processes: [2]int{2, 4}, workers: [2]int{1, 2}, apis: [2]int{2, 5},
-		deeds: 0.1, hurry: 0.1, storm: 0.5, tags: 1, sameWords: 0.8,
-	},
-	{
-		name: "outages",
-		ops: append([]weighted[op]{{20, opPublish}, {10, opOffline}, {10, opPublishBatch}, {5, opOfflineBatch},
-			{5, opPublishGroup}, {10, opSwitch}, {5, opOfflineVersion}}, reads...),
-		processes: [2]int{1, 2}, workers: [2]int{1, 3}, apis: [2]int{2, 30},
-		deeds: 0.2, hurry: 0.2, storm: 0.2, outages: [2]int{2, 8}, large: 0.3, sameWords: 0.5,
-	},
-	{
-		name: "clocks",
-		ops: append([]weighted[op]{{30, opPublish}, {15, opOffline}, {10, opPublishBatch}, {10, opSwitch},
-			{5, opOfflineVersion}}, reads...),
-		processes: [2]int{1, 3}, workers: [2]int{1, 2}, apis: [2]int{1, 4},
-		deeds: 0.6, hurry: 0.1, storm: 0.6, large: 0.1, clocks: true, sameWords: 0.8,
-	},
-	{
-		name: "renewals",
-		ops: append([]weighted[op]{{20, opPublish}, {10, opOffline}, {10, opPublishBatch}, {5, opPublishGroup},
-			{10, opSwitch}, {5, opOfflineVersion}}, reads...),
-		processes: [2]int{1, 2}, workers: [2]int{1, 3}, apis: [2]int{2, 20},
-		deeds: 0.1, hurry: 0.2, storm: 0.4, large: 0.2, renewals: true, sameWords: 0.5,
-	},
-	{
-		name: "hurried",
-		ops: append([]weighted[op]{{20, opPublish}, {15, opOffline}, {10, opPublishBatch}, {5, opOfflineBatch},
-			{5, opPublishGroup}, {10, opSwitch}, {10, opOfflineVersion}, {5, opRollback}}, reads...),
-		processes: [2]int{1, 1}, workers: [2]int{1, 4}, apis: [2]int{1, 6},
-		deeds: 0.2, hurry: 0.95, storm: 0.5, sameWords: 0.7,
-	},
-	{
-		name: "everything",
-		ops: append([]weighted[op]{{20, opPublish}, {12, opOffline}, {10, opPublishBatch}, {6, opOfflineBatch},
-			{6, opPublishGroup}, {4, opOfflineGroup}, {12, opSwitch}, {6, opOfflineVersion}, {6, opRollback}}, reads...),
-		processes: [2]int{1, 4}, workers: [2]int{1, 3}, apis: [2]int{2, 40},
-		deeds: 0.3, hurry: 0.3, storm: 0.5, outages: [2]int{0, 3}, large: 0.3,
-		clocks: true, renewals: true, cases: 0.15, tags: 0.3, sameWords: 0.6, policies: true, bursts: 0.003,
-	},
+	{name: "single", processes: [2]int{1, 1}, workers: [2]int{1, 3}, apis: [2]int{1, 3}, deeds: 0.2, hurry: 0.15, storm: 0.5, sameWords: 0.5,
+		ops: append([]weighted[op]{{30, opPublish}, {20, opOffline}}, reads...)},
+	{name: "batches", processes: [2]int{1, 1}, workers: [2]int{1, 3}, apis: [2]int{20, 200}, deeds: 0.3, hurry: 0.5, storm: 0.5, large: 0.5, sameWords: 0.5,
+		ops: append([]weighted[op]{{20, opPublishBatch}, {15, opOfflineBatch}, {10, opPublish}, {5, opOffline}}, reads...)},
+	{name: "groups", processes: [2]int{1, 1}, workers: [2]int{2, 4}, apis: [2]int{3, 30}, deeds: 0.3, hurry: 0.2, storm: 0.4, large: 0.2, sameWords: 0.5,
+		ops: append([]weighted[op]{{15, opPublishGroup}, {10, opOfflineGroup}, {10, opPublish}, {10, opOffline}, {5, opSwitch}, {5, opPublishBatch}}, reads...)},
+	{name: "pages", calls: 8, processes: [2]int{1, 1}, workers: [2]int{1, 1}, apis: [2]int{498, 510}, deeds: 6, storm: 0.05,
+		ops: []weighted[op]{{10, opPublishGroup}, {5, opOfflineGroup}}},
+	{name: "switches", processes: [2]int{1, 2}, workers: [2]int{1, 3}, apis: [2]int{1, 3}, deeds: 0.4, hurry: 0.15, storm: 0.5, sameWords: 0.5,
+		ops: append([]weighted[op]{{25, opSwitch}, {10, opOfflineVersion}, {15, opPublish}, {10, opOffline}, {10, opRollback}}, reads...)},
+	{name: "releases", processes: [2]int{2, 4}, workers: [2]int{1, 2}, apis: [2]int{2, 5}, deeds: 0.1, hurry: 0.1, storm: 0.5, sameWords: 0.8, tags: 0.8,
+		ops: append([]weighted[op]{{30, opPublish}, {10, opPublishBatch}, {5, opPublishGroup}, {5, opOffline}, {5, opRollback}}, reads...)},
+	{name: "plain", processes: [2]int{1, 3}, workers: [2]int{1, 3}, apis: [2]int{1, 5}, deeds: 0.2, hurry: 0.2, storm: 0.5, sameWords: 0.8, tags: -1, later: 0.2,
+		ops: mixed},
+	{name: "keys", processes: [2]int{2, 4}, workers: [2]int{1, 2}, apis: [2]int{1, 30}, deeds: 0.3, hurry: 0.1, storm: 0.4, large: 0.3, sameWords: 0.8, keys: 0.2, lags: 0.2,
+		ops: mixed},
+	{name: "later", processes: [2]int{2, 3}, workers: [2]int{1, 2}, apis: [2]int{1, 20}, deeds: 0.3, hurry: 0.6, storm: 0.6, later: 1, tags: 0.8,
+		ops: mixed},
+	{name: "limits", processes: [2]int{1, 3}, workers: [2]int{1, 4}, apis: [2]int{2, 40}, deeds: 0.4, hurry: 0.1, storm: 0.3, large: 0.2, paced: 0.5, quotas: 0.6,
+		ops: mixed},
+	{name: "remarks", processes: [2]int{1, 3}, workers: [2]int{1, 3}, apis: [2]int{1, 5}, deeds: 0.2, hurry: 0.1, storm: 0.5, sameWords: 0.8, altered: 1, later: 0.2, tags: 0.9,
+		ops: mixed},
+	{name: "lags", processes: [2]int{1, 3}, workers: [2]int{1, 3}, apis: [2]int{1, 5}, deeds: 0.3, hurry: 0.1, storm: 0.6, lags: 1, ops: mixed},
+	{name: "outages", processes: [2]int{1, 2}, workers: [2]int{1, 3}, apis: [2]int{2, 30}, deeds: 0.2, hurry: 0.2, storm: 0.2, outages: [2]int{2, 8}, large: 0.3, sameWords: 0.5,
+		ops: append([]weighted[op]{{20, opPublish}, {10, opOffline}, {10, opPublishBatch}, {5, opOfflineBatch}, {5, opPublishGroup}, {10, opSwitch}, {5, opOfflineVersion}}, reads...)},
+	{name: "clocks", processes: [2]int{1, 3}, workers: [2]int{1, 2}, apis: [2]int{1, 4}, deeds: 0.6, hurry: 0.1, storm: 0.6, large: 0.1, clocks: 1, sameWords: 0.8, later: 0.2,
+		ops: append([]weighted[op]{{30, opPublish}, {15, opOffline}, {10, opPublishBatch}, {10, opSwitch}, {5, opOfflineVersion}}, reads...)},
+	{name: "renewals", processes: [2]int{1, 2}, workers: [2]int{1, 3}, apis: [2]int{2, 20}, deeds: 0.1, hurry: 0.2, storm: 0.4, large: 0.2, renewals: 1, sameWords: 0.5,
+		ops: mixed},
+	{name: "hurried", processes: [2]int{1, 1}, workers: [2]int{1, 4}, apis: [2]int{1, 6}, deeds: 0.2, hurry: 0.95, storm: 0.5, sameWords: 0.7,
+		ops: mixed},
+	{name: "everything", processes: [2]int{1, 4}, workers: [2]int{1, 3}, apis: [2]int{2, 40}, deeds: 0.3, hurry: 0.3, storm: 0.5, outages: [2]int{0, 3}, large: 0.3, sameWords: 0.6,
+		clocks: 0.5, renewals: 0.5, cases: 0.15, policies: 0.5, tags: 0.8, keys: 0.03, later: 0.2, paced: 0.1, quotas: 0.1, altered: 0.1, lags: 0.2,
+		ops: mixed},
 }
 
-// callsAWorld is how many calls a world has.
-const callsAWorld = 80
+func init() {
+	for i := range scenarios {
+		s := &scenarios[i]
+		if s.calls == 0 {
+			s.calls = 80
+		}
+		if s.tags == 0 {
+			s.tags = 1
+		}
+		s.conflicts = 0.5
+	}
+}
+
+// scenarioNamed finds a scenario.
+func scenarioNamed(name string) (scenario, bool) {
+	i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
+	if i < 0 {
+		return scenario{}, false
+	}
+	return scenarios[i], true
+}
+
+// gentle is the scenario as a kind world: one answer in a hundred is lost, writes
+// conflict, and nothing else goes wrong.
+func (s scenario) gentle() scenario {
+	s.kind = true
+	s.deeds, s.hurry, s.storm, s.later, s.outages = 0, 0, 0, 0, [2]int{}
+	s.paced, s.quotas, s.altered, s.lags, s.clocks, s.renewals, s.policies = 0, 0, 0, 0, 0, 0, 0
+	return s
+}
+
+// kindly loses one answer in a hundred.
+func kindly(d dice, s *sent, f *fate) {
+	if s.write && newDice(s.world.seed, "kindly", s.id, s.key()).chance(0.01) {
+		pick(d, []weighted[func(dice, *fate)]{{1, reset}, {1, broken}, {1, cut}, {1, hang}, {1, serverError}, {1, gatewayTimeout}})(d, f)
+	}
+}
 
 // newPlan makes the world of a seed.
 func newPlan(s scenario, seed uint64) *plan {
 	d := newDice(seed, "plan", s.name)
 	p := &plan{scenario: s.name, seed: seed, apis: d.within(s.apis[0], s.apis[1]), envs: d.within(1, 2), history: d.within(0, 12)}
+	if s.kind {
+		p.weather = kindly
+	}
 	groups := d.within(1, min(3, p.apis))
+	if p.apis > 300 { // they are to have several pages
+		groups, p.envs, p.history = 1, 1, d.within(0, 1)
+	}
 	for range p.apis {
 		p.groups = append(p.groups, d.IntN(groups))
 	}
-	if s.bursts > 0 { // they have an API to themselves, which nobody else holds up
-		p.groups = append(p.groups, groups)
-	}
 	p.clock = d.between(-time.Hour, time.Hour)
-	if s.clocks {
+	if d.chance(s.clocks) {
 		p.clock = d.between(-30*24*time.Hour, 30*24*time.Hour)
-		p.skew = pick(d, []weighted[time.Duration]{{3, 0}, {2, d.between(-time.Second, time.Second)}, {1, d.between(-2*time.Second, 8*time.Second)}})
-		p.unsteady = pick(d, []weighted[time.Duration]{{3, 0}, {1, d.between(0, time.Second)}})
+		p.skew = pick(d, []weighted[time.Duration]{{3, 0}, {2, d.between(-time.Second, time.Second)}, {2, d.between(-2*time.Second, 3*time.Second)}})
+		p.unsteady = min(3*time.Second-p.skew, pick(d, []weighted[time.Duration]{{3, 0}, {1, d.between(0, time.Second)}}))
 	}
 	p.lifetime = 24 * time.Hour
-	if s.renewals {
+	if d.chance(s.renewals) {
 		p.lifetime = d.between(6*time.Minute, 30*time.Minute)
 	}
-	tags, upper := d.chance(s.tags), d.chance(s.cases)
-	var settleWait time.Duration // the same for all: who settles for another one goes by its own
-	if s.policies && d.chance(0.3) {
-		settleWait = d.between(100*time.Millisecond, 4*time.Second)
+	if d.chance(s.conflicts) {
+		p.conflicts = pick(d, []weighted[float64]{{1, 1}, {2, 0.5}})
+	}
+	if d.chance(s.quotas) {
+		p.quota, p.patient = d.within(10, 200), d.chance(0.3)
+	}
+	if d.chance(s.altered) {
+		p.remarks = pick(d, []weighted[string]{{2, "crlf"}, {2, "escape"}, {2, "upper"}, {1, "cut"}, {1, "drop"}})
+	}
+	policies, upper := d.chance(s.policies), d.chance(s.cases)
+	settle := settleWait // the same for all: who settles for another one goes by its own
+	if policies && d.chance(0.5) {
+		settle = d.between(100*time.Millisecond, 4*time.Second)
+	}
+	if d.chance(s.lags) {
+		p.lag = d.between(0, settle*9/10)
 	}
 	for range d.within(s.processes[0], s.processes[1]) {
-		one := process{workers: d.within(s.workers[0], s.workers[1]), policy: s.policy(d, tags, settleWait)}
-		if s.policies && d.chance(0.3) {
+		one := process{workers: d.within(s.workers[0], s.workers[1]), policy: apig.RetryPolicy{SettleWait: settle}, tagged: d.chance(s.tags)}
+		if policies && d.chance(0.5) {
+			one.policy.MaxAttempts = d.within(1, 6)
+		}
+		if policies && d.chance(0.3) {
+			one.policy.BusyTimeout = pick(d, []weighted[time.Duration]{{1, -1}, {1, d.between(time.Second, 20*time.Minute)}})
+		}
+		if policies && d.chance(0.5) {
 			one.timeout = d.between(2*time.Second, time.Minute)
+		}
+		if d.chance(s.paced) {
+			one.pace = d.between(50*time.Millisecond, 3*time.Second)
 		}
 		p.processes = append(p.processes, one)
 	}
@@ -148,46 +191,32 @@ func newPlan(s scenario, seed uint64) *plan {
 		})
 		p.outages = append(p.outages, outage{d.within(-1, len(p.processes)-1), from, from + length, pick(d, outageKinds)})
 	}
-	for id, left := 0, 0; id < callsAWorld; id++ {
-		c := s.call(d, p, id, upper)
-		c.again = newDice(seed, "settled again", id).chance(0.5)
-		if left == 0 && d.chance(s.bursts) {
-			left = d.within(12, 16)
-		}
-		if left > 0 {
-			c.burst(d, p, left)
-			left--
+	for len(p.calls) < s.calls {
+		c := s.call(d, p, len(p.calls), upper)
+		if d.chance(s.keys) && (p.remarks == "" || p.remarks == "crlf") {
+			s.job(d, p, c)
+			continue
 		}
 		p.calls = append(p.calls, c)
-		if d.chance(s.deeds) && left == 0 {
-			p.deeds = append(p.deeds, s.deed(d, p, len(p.deeds), p.calls[id]))
+		for n := s.deeds; d.chance(n); n-- {
+			p.deeds = append(p.deeds, s.deed(d, p, len(p.deeds), c))
 		}
 	}
 	return p
 }
 
-func (s scenario) policy(d dice, tags bool, settleWait time.Duration) apig.RetryPolicy {
-	r := apig.RetryPolicy{TagRemark: tags, SettleWait: settleWait}
-	if s.policies && d.chance(0.3) {
-		r.MaxAttempts = d.within(1, 6)
-	}
-	return r
-}
-
 func (s scenario) call(d dice, p *plan, id int, upper bool) call {
-	c := call{id: id, op: pick(d, s.ops), env: d.IntN(p.envs), version: d.IntN(10)}
+	c := call{id: id, op: pick(d, s.ops), env: d.IntN(p.envs), version: d.IntN(10), follows: -1}
 	c.process = d.IntN(len(p.processes))
 	c.worker = d.IntN(p.processes[c.process].workers)
 	c.after = pick(d, []weighted[time.Duration]{
 		{10, d.usually(0, 2*time.Second)}, {4, d.usually(0, 20*time.Second)}, {1, d.usually(0, 5*time.Minute)},
 	})
-	if len(s.outages) > 0 && s.outages[1] > 3 {
+	if s.outages[1] > 3 {
 		c.after += d.usually(0, 5*time.Minute)
 	}
 	c.upper = upper && d.chance(0.5)
-	if c.remark = s.remark(d, id); p.processes[c.process].policy.TagRemark && d.chance(0.3) {
-		c.remark = ""
-	}
+	c.remark = s.remark(d, id)
 	c.group = p.groups[d.IntN(p.apis)]
 	n := 1
 	if c.op == opPublishBatch || c.op == opOfflineBatch {
@@ -199,7 +228,7 @@ func (s scenario) call(d dice, p *plan, id int, upper bool) call {
 	c.apis = d.Perm(p.apis)[:n]
 	switch {
 	case !d.chance(s.hurry):
-		if d.chance(0.3) {
+		if d.chance(0.3) && !s.kind {
 			c.deadline = d.between(10*time.Minute, time.Hour)
 		}
 	case d.chance(0.25):
@@ -212,6 +241,14 @@ func (s scenario) call(d dice, p *plan, id int, upper bool) call {
 	if d.chance(0.6) {
 		c.settle, c.rest, c.abroad = d.within(1, 2), d.usually(0, 30*time.Second), d.chance(0.2)
 	}
+	if d.chance(s.later) {
+		c.settle, c.abroad = d.within(1, 3), d.chance(0.5)
+		c.rest = pick(d, []weighted[time.Duration]{{1, 0}, {2, d.between(0, 3*time.Second)}, {2, d.between(0, 2*time.Minute)}, {2, d.between(0, 48*time.Hour)}})
+		if d.chance(0.1) {
+			c.flood = d.within(9, 12)
+		}
+	}
+	c.off, c.again, c.together, c.endless = d.between(-55*time.Second, 55*time.Second), d.chance(0.5), d.chance(0.5), d.chance(0.3)
 	c.writes, c.reads = 0.02, 0.02
 	if d.chance(s.storm) {
 		c.writes = pick(d, []weighted[float64]{{3, 0.5}, {3, 0.8}, {2, 1}})
@@ -220,34 +257,42 @@ func (s scenario) call(d dice, p *plan, id int, upper bool) call {
 	return c
 }
 
-// burst makes c one of a burst of calls, of which left are to come: the same
-// worker publishes an API, switches between its versions as fast as it can, and
-// publishes it again, with the same words and bad luck.
-func (c *call) burst(d dice, p *plan, left int) {
-	if p.burstOn() {
-		last := p.calls[len(p.calls)-1]
-		c.process, c.worker, c.apis, c.env, c.upper = last.process, last.worker, last.apis, last.env, last.upper
-		c.after = d.between(0, 10*time.Millisecond)
+// job adds calls with one key: a publication, mostly of a process that ends just
+// after its request was sent, and runs of the same job, perhaps by another process:
+// at once, after a while, after an hour. Somebody may publish in between.
+func (s scenario) job(d dice, p *plan, c call) {
+	c.op, c.key, c.settle = opPublish, fmt.Sprintf("pipeline %d", c.id), 0
+	if len(c.apis) > 1 || d.chance(0.3) {
+		c.op = opPublishBatch
+		c.apis = d.Perm(p.apis)[:d.within(1, p.apis)]
 	}
-	c.bursting = left > 1
-	c.apis, c.remark, c.deadline, c.cancel, c.writes, c.reads = []int{p.apis}, "release", 0, 0, 0, 0
-	switch {
-	case left == 1:
-		c.op, c.writes = opPublish, 1
-	case !p.burstOn():
-		c.op = opPublish
-	default:
-		c.op = opSwitch
+	if !p.processes[c.process].tagged { // a key requires tags
+		return
+	}
+	for range d.within(2, 4) {
+		c.id, c.kill = len(p.calls), 0
+		if d.chance(0.6) && !s.kind {
+			c.kill = d.usually(0, time.Second) + 1
+		}
+		p.calls = append(p.calls, c)
+		if d.chance(s.deeds) {
+			p.deeds = append(p.deeds, s.deed(d, p, len(p.deeds), c))
+		}
+		if other := d.IntN(len(p.processes)); p.processes[other].tagged && d.chance(0.5) {
+			c.process, c.worker = other, d.IntN(p.processes[other].workers)
+		}
+		c.follows = c.id
+		c.after = pick(d, []weighted[time.Duration]{{3, 0}, {2, d.between(0, 5*time.Second)}, {1, time.Hour}})
+		if d.chance(0.3) {
+			c.deadline, c.cancel = 0, 0
+		}
 	}
 }
-
-// burstOn reports whether the last call is one of a burst that goes on.
-func (p *plan) burstOn() bool { return len(p.calls) > 0 && p.calls[len(p.calls)-1].bursting }
 
 // remark is what a publication says. Everybody may use the same words.
 func (s scenario) remark(d dice, id int) string {
 	if d.chance(s.sameWords) {
-		return pick(d, []weighted[string]{{3, "release"}, {1, ""}, {1, " release "}})
+		return pick(d, []weighted[string]{{3, "release"}, {1, ""}, {1, " release "}, {1, "two\nlines"}})
 	}
 	return fmt.Sprintf("release %d", id)
 }
@@ -265,9 +310,15 @@ func (s scenario) deed(d dice, p *plan, id int, near call) deed {
 		if d.chance(0.1) {
 			f.what = "join"
 		}
+		if p.apis > 300 { // while the group is listed
+			f.what, f.delay = pick(d, []weighted[string]{{1, "join"}, {1, "delete"}}), d.between(0, 200*time.Millisecond)
+		}
 	}
 	if f.remark = "by hand"; d.chance(0.3) {
 		f.remark = s.remark(d, 0)
+	}
+	if d.chance(0.5) { // with this library
+		f.remark += fmt.Sprintf(" apig:%010x", d.Int64N(1<<40))
 	}
 	return f
 }

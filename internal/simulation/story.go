@@ -73,27 +73,6 @@ func (j *judgment) interesting(r *running) []string {
 	return apis[:min(len(apis), 6)]
 }
 
-// orderStory tells everything that happened to an API.
-func (j *judgment) orderStory(api string) string {
-	t := teller{j: j}
-	for _, c := range j.world.plan.calls {
-		r := j.world.calls[c.id]
-		report := r.about(api)
-		switch {
-		case report != nil:
-			t.tell(r.start, "API %.8s: %v: %s", api, r.call, r.request())
-			t.tell(report.at, "API %.8s: call %d reports %s", api, r.id, reported(report.record, outcomeOf(report.err), report.err))
-		case r.read != nil && strings.EqualFold(r.apiIDs[0], api):
-			t.tell(r.start, "API %.8s: %v: %s", api, r.call, r.request())
-			t.tell(r.end, "API %.8s: call %d has read %s", api, r.id, r.read)
-		}
-	}
-	for _, env := range j.world.envIDs {
-		t.tellPlace(place{api, env}, j.world.begun.Add(-10*time.Hour), j.world.begun.Add(1000*time.Hour))
-	}
-	return t.String()
-}
-
 // teller puts what it is told in the order of time.
 type teller struct {
 	j     *judgment

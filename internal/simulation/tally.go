@@ -15,12 +15,16 @@ type tally struct {
 	scenario string
 	calls    int
 	reports  int // of changes, one for each API
+	made     int // of these, of publications
+	doubt    int // publications that are unknown in the end
 	requests int
-	settles  int // by hand
+	settles  int            // by hand
+	first    map[string]int // unknown before anything was settled by hand, by method
 	deeds    int
 	faults   map[string]int // by kind
 	unknowns map[string]int // by cause
 	excused  map[string]int // by documented limit
+	blind    int
 	count    map[verdict]int
 	found    []found
 }
@@ -33,7 +37,7 @@ type found struct {
 }
 
 func newTally(scenario string) *tally {
-	return &tally{scenario: scenario, faults: map[string]int{}, unknowns: map[string]int{}, excused: map[string]int{}, count: map[verdict]int{}}
+	return &tally{scenario: scenario, faults: map[string]int{}, unknowns: map[string]int{}, excused: map[string]int{}, first: map[string]int{}, count: map[verdict]int{}}
 }
 
 // add counts one world.
@@ -49,13 +53,22 @@ func (t *tally) add(j *judgment) {
 		if !r.op.reads() {
 			t.reports += max(1, len(r.reports))
 		}
+		if r.op.publishes() {
+			t.made += len(r.reports)
+		}
 		for _, s := range r.sent {
 			if s.fate.kind != "" {
 				t.faults[s.fate.kind]++
 			}
 		}
 		for _, report := range r.reports {
+			if report.was == unknown {
+				t.first[string(r.op)]++
+			}
 			if outcomeOf(report.err) == unknown {
+				if r.op.publishes() {
+					t.doubt++
+				}
 				t.unknowns[causeOf(report.err)]++
 			}
 		}
@@ -64,6 +77,7 @@ func (t *tally) add(j *judgment) {
 		}
 	}
 	t.deeds += len(j.world.deeds)
+	t.blind += j.blind
 	for limit, n := range j.excused {
 		t.excused[limit] += n
 	}
@@ -77,15 +91,15 @@ func (t *tally) add(j *judgment) {
 // unknown reports by cause, of all of them.
 func print(out io.Writer, tallies []*tally) {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "scenario\tcalls\treports\trequests a call\tfaults\tunknown\tsettled by hand\texcused\t")
+	fmt.Fprint(w, "scenario\tcalls\treports\trequests a call\tfaults\tunknown at first\tunknown\tsettled by hand\texcused\t")
 	for _, v := range verdicts {
 		fmt.Fprintf(w, "%s\t", v)
 	}
 	fmt.Fprintln(w)
 	total := newTally("all")
 	for _, t := range append(slices.Clone(tallies), total) {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%.2f\t%d\t%d\t%d\t%d\t", t.scenario, t.calls, t.reports,
-			float64(t.requests)/float64(max(1, t.calls)), sum(t.faults), sum(t.unknowns), t.settles, sum(t.excused))
+		fmt.Fprintf(w, "%s\t%d\t%d\t%.2f\t%d\t%d\t%d\t%d\t%d\t", t.scenario, t.calls, t.reports,
+			float64(t.requests)/float64(max(1, t.calls)), sum(t.faults), sum(t.first), sum(t.unknowns), t.settles, sum(t.excused))
 		for _, v := range verdicts {
 			fmt.Fprintf(w, "%d\t", t.count[v])
 		}
@@ -96,21 +110,29 @@ func print(out io.Writer, tallies []*tally) {
 	}
 	w.Flush()
 	fmt.Fprintf(out, "\nsomebody else's deeds: %d\n", total.deeds)
+	fmt.Fprintf(out, "unknown in the end: %d of %d publications, %d of %d changes of state\n",
+		total.doubt, total.made, sum(total.unknowns)-total.doubt, total.reports-total.made)
 	list(out, "faults by kind", total.faults)
+	list(out, "unknown at first by method", total.first)
 	list(out, "unknown reports by cause", total.unknowns)
 	list(out, "excused by a documented limit", total.excused)
+	fmt.Fprintf(out, "retries over what another client did since the last look: %d\n", total.blind)
 }
 
 func (t *tally) join(o *tally) {
 	t.calls += o.calls
 	t.reports += o.reports
 	t.requests += o.requests
+	t.made += o.made
+	t.doubt += o.doubt
 	t.settles += o.settles
 	t.deeds += o.deeds
 	t.found = append(t.found, o.found...)
 	merge(t.faults, o.faults)
 	merge(t.unknowns, o.unknowns)
 	merge(t.excused, o.excused)
+	merge(t.first, o.first)
+	t.blind += o.blind
 	merge(t.count, o.count)
 }
 

@@ -32,6 +32,7 @@ type sent struct {
 	write  bool
 	method string
 	path   string
+	query  url.Values
 	target string   // the API or version it is about, or empty
 	apis   []string // of a batch
 	fate   fate
@@ -109,6 +110,9 @@ func (t *transport) travel(ctx context.Context, s *sent, r *http.Request, body [
 		return nil, errRefused
 	}
 	s.reached = true
+	t.world.mu.Lock()
+	t.world.writing[s] = s.write && s.kind != "offline-version"
+	t.world.mu.Unlock()
 	if trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{Reused: s.nth > 0})
 	}
@@ -170,6 +174,13 @@ func (t *transport) deliver(ctx context.Context, s *sent, r *http.Request, body 
 			remaining := f.dial + f.write + f.up - time.Since(s.start)
 			time.Sleep(min(remaining, t.lateness(s)))
 		}
+		t.world.conflict(s)
+		if f.conflict && f.applies == never {
+			if pause(s.left, f.down) {
+				s.back <- f.answer(t.world)
+			}
+			return
+		}
 		a := t.world.serve(s, r, body)
 		if f.end == endHang {
 			return
@@ -207,14 +218,14 @@ func (t *transport) deliver(ctx context.Context, s *sent, r *http.Request, body 
 }
 
 // lateness is how long after its client has seen the failure a lost request is
-// applied: up to SettleWait, and up to twice that after a timeout.
+// applied, so that it shows within SettleWait, or twice that after a timeout.
 func (t *transport) lateness(s *sent) time.Duration {
 	limit := t.world.settleWait(t.process)
 	timedOut := errors.Is(s.how, context.DeadlineExceeded)
 	if timedOut || s.how == nil && s.fate.twice {
 		limit *= 2
 	}
-	return time.Duration(s.fate.late * float64(limit))
+	return time.Duration(s.fate.late * float64(limit-t.world.lag))
 }
 
 // wait waits for d, or until ctx ends.

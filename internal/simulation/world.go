@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"slices"
@@ -15,20 +16,19 @@ import (
 	"time"
 
 	"github.com/apig-go/apig"
-	"github.com/apig-go/apig/apigtest"
+	"github.com/apig-go/apig/internal/gateway"
 )
 
 // world is a plan under way. It runs within one bubble of testing/synctest.
 type world struct {
 	*plan
-	gateway *apigtest.Gateway
+	gateway *gateway.Gateway
 	handler http.Handler
 	envIDs  []string
 	groups  []string // IDs
-	clients []*apig.Client
+	apigs   []*apig.Client
 	begun   time.Time
-	settled []time.Duration // SettleWait of each process
-	loose   sync.WaitGroup  // what goes on beside the calls
+	loose   sync.WaitGroup // what goes on beside the calls
 	calls   map[int]*running
 
 	mu      sync.Mutex
@@ -38,6 +38,9 @@ type world struct {
 	deleted map[string]time.Time
 	deeds   map[int]time.Time
 	fetches []fetch
+	writing map[*sent]bool    // in progress
+	changes []gateway.Applied // as far as they were needed
+	windows map[int64]int     // requests in each window of the quota
 }
 
 // running is a call that was made, and what it has reported.
@@ -51,18 +54,29 @@ type running struct {
 	canceled time.Time // when its context ended or would have; zero: never
 	requests map[string]int
 	begun    chan struct{}
+	ended    chan struct{} // but for settling by hand
 
 	reports []report
 	whole   error // what a call for a group reports that has no items
 	sent    []*sent
 	read    *reading
 	bad     []string // what is wrong with the form of the report
+	hung    []string // how it went on for too long
 	settles int
+	minds   []mind
+	limited time.Duration // waited for the limiter
 
-	settlings []span
-	asked     int    // how often an API was to be changed, over all requests
-	stop      func() // ends its context, as nobody else would
-	endless   bool   // it had to be stopped
+	asked   int    // how often an API was to be changed, over all requests
+	stop    func() // ends its context, as nobody else would
+	stopped bool   // it had to be
+	killed  time.Time
+}
+
+// mind is one that Settle has changed, when it was asked a second time.
+type mind struct {
+	api      string
+	was, now outcome
+	at       time.Time
 }
 
 // report is what a call says became of one API.
@@ -88,18 +102,19 @@ type callKey struct{}
 func run(p *plan) *world {
 	w := &world{
 		plan: p, begun: time.Now(), calls: map[int]*running{},
-		joined: map[string]time.Time{}, deleted: map[string]time.Time{}, deeds: map[int]time.Time{},
+		joined: map[string]time.Time{}, deleted: map[string]time.Time{}, deeds: map[int]time.Time{}, windows: map[int64]int{}, writing: map[*sent]bool{},
 	}
-	w.gateway = apigtest.NewGateway(apigtest.WithoutNetwork(), apigtest.WithSeed(p.seed), apigtest.WithIDs("project", "instance"),
-		apigtest.WithClock(func() time.Time { return time.Now().Add(p.clock) }))
+	w.gateway = gateway.NewGateway(gateway.WithoutNetwork(), gateway.WithSeed(p.seed), gateway.WithIDs("project", "instance"),
+		gateway.WithClock(func() time.Time { return time.Now().Add(p.clock) }))
 	defer w.gateway.Close()
+	w.gateway.AddKeys(otherAccessKey, otherSecretKey, "")
 	w.handler = w.gateway.Handler()
 	w.furnish()
 	for i, process := range p.processes {
-		w.clients = append(w.clients, w.client(i, process))
+		w.apigs = append(w.apigs, w.newClient(i, process))
 	}
 	for _, c := range p.calls {
-		w.calls[c.id] = &running{call: c, world: w, requests: map[string]int{}, begun: make(chan struct{})}
+		w.calls[c.id] = &running{call: c, world: w, requests: map[string]int{}, begun: make(chan struct{}), ended: make(chan struct{})}
 	}
 	for _, d := range p.deeds {
 		if c := w.calls[d.call]; c != nil {
@@ -117,7 +132,7 @@ func run(p *plan) *world {
 	for _, c := range w.calls {
 		c.number()
 	}
-	for _, c := range w.clients {
+	for _, c := range w.apigs {
 		c.CloseIdleConnections()
 	}
 	return w
@@ -173,24 +188,51 @@ func (w *world) furnish() {
 	w.begun = time.Now()
 }
 
-func (w *world) client(i int, p process) *apig.Client {
+func (w *world) newClient(i int, p process) *apig.Client {
+	var limit apig.Limiter
+	if p.pace > 0 {
+		limit = &limiter{world: w, pace: p.pace}
+	}
 	auth := apig.TokenAuth(&tokens{world: w, process: i, dice: newDice(w.seed, "tokens", i)})
 	c, err := apig.New(apig.Config{
 		Endpoint: "https://gateway.invalid", ProjectID: "project", InstanceID: "instance", Auth: auth,
 		HTTPClient: &http.Client{Transport: &transport{w, i}}, Retry: p.policy,
-		AttemptTimeout: p.timeout,
+		AttemptTimeout: p.timeout, DisableTags: !p.tagged, Limiter: limit,
 	})
 	if err != nil {
 		panic(err) // the plans make no such configuration
 	}
-	w.settled = append(w.settled, settleWait)
-	if p.policy.SettleWait > 0 {
-		w.settled[i] = p.policy.SettleWait
-	}
 	return c
 }
 
-func (w *world) settleWait(process int) time.Duration { return w.settled[process] }
+// settleWait is within which time a lost request is applied and shows.
+func (w *world) settleWait(process int) time.Duration {
+	return cmp.Or(w.processes[process].policy.SettleWait, settleWait)
+}
+
+// limiter lets one attempt pass after the other.
+type limiter struct {
+	world *world
+	pace  time.Duration
+	next  time.Time
+}
+
+// Wait implements apig.Limiter.
+func (l *limiter) Wait(ctx context.Context) error {
+	l.world.mu.Lock()
+	from := time.Now()
+	at := later(from, l.next)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(at) {
+		l.world.mu.Unlock()
+		return context.DeadlineExceeded // as that of golang.org/x/time/rate
+	}
+	l.next = at.Add(l.pace)
+	if c, ok := ctx.Value(callKey{}).(*running); ok {
+		c.limited += at.Sub(from)
+	}
+	l.world.mu.Unlock()
+	return wait(ctx, at.Sub(from))
+}
 
 // tokens issues what the gateway then accepts.
 type tokens struct {
@@ -247,6 +289,9 @@ func (s *sent) attempted() time.Time {
 func (w *world) work(process, worker int) {
 	for _, c := range w.plan.calls {
 		if c.process == process && c.worker == worker {
+			if before := w.calls[c.follows]; c.key != "" && before != nil && !before.skip {
+				<-before.ended
+			}
 			time.Sleep(c.after)
 			if !c.skip {
 				w.call(w.calls[c.id])
@@ -280,6 +325,19 @@ func (w *world) do(d deed, c *running) {
 		id := w.gateway.AddAPIIn(w.groups[w.member[d.api]], fmt.Sprintf("api%d", len(w.apis)))
 		w.apis, w.member = append(w.apis, id), append(w.member, w.member[d.api])
 		w.joined[id] = time.Now()
+	}
+}
+
+// flooded has somebody else publish what a call has left unknown, many times.
+func (w *world) flooded(c *running) {
+	for n := range c.flood {
+		for _, r := range c.reports {
+			if outcomeOf(r.err) == unknown {
+				body, _ := json.Marshal(map[string]string{"action": "online", "env_id": w.envIDs[c.env], "api_id": r.api, "remark": "by hand"})
+				w.request("POST", "/apis/action", body, fmt.Sprintf("deed %d", 1000*(c.id+1)+n))
+				time.Sleep(time.Millisecond)
+			}
+		}
 	}
 }
 
@@ -323,12 +381,94 @@ func (w *world) serve(s *sent, r *http.Request, body []byte) *answer {
 	a := &answer{header: http.Header{}}
 	s.delivered = time.Now()
 	w.handler.ServeHTTP(a, inner)
+	if s.kind == "history" && a.status == http.StatusOK {
+		w.show(s, a)
+	}
 	d := newDice(w.seed, "date", s.id, s.key())
 	a.moveDate(w.skew + d.between(-w.unsteady, w.unsteady))
 	if len(s.fate.items) > 0 {
 		a.splitItems(s.fate.items, s.apis)
 	}
 	return a
+}
+
+// show makes of a history what this service shows of it: what there was some time
+// ago, with the remarks as it keeps them.
+func (w *world) show(s *sent, a *answer) {
+	a.editRows(func(rows []any) []any {
+		if w.lag > 0 {
+			rows = w.shownRows(place{s.target, s.env()})
+		}
+		for i := range rows {
+			row := rows[i].(map[string]any)
+			row["remark"] = alter(w.remarks, row["remark"].(string))
+		}
+		return rows
+	}, 0)
+}
+
+// env is the ID of the environment that a request for a history is about.
+func (s *sent) env() string { return lowerIDs(s.query.Get("env_id")) }
+
+// shownRows are the rows of a history as of some time ago, in one environment or, if
+// that is empty, in all.
+func (w *world) shownRows(at place) []any {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen := 0
+	if len(w.changes) > 0 {
+		seen = w.changes[len(w.changes)-1].Seq
+	}
+	w.changes = append(w.changes, w.gateway.JournalSince(seen)...)
+	rows := []any{}
+	for _, env := range w.envIDs {
+		if at.env != "" && env != at.env {
+			continue
+		}
+		var own []any
+		current := ""
+		for _, c := range w.changes {
+			if c.APIID != at.api || c.EnvID != env || c.Time.After(time.Now().Add(w.clock-w.lag)) {
+				continue
+			}
+			switch c.Action {
+			case gateway.ActionOnline:
+				own = append([]any{map[string]any{"version_id": c.VersionID, "version_no": c.VersionID, "api_id": c.APIID, "env_id": env,
+					"env_name": "", "remark": c.Remark, "publish_time": c.Time.Truncate(time.Second)}}, own...)
+				current = c.VersionID
+			case gateway.ActionSwitch:
+				current = c.VersionID
+			default:
+				current = ""
+			}
+		}
+		for _, row := range own[:min(len(own), 10)] {
+			row := row.(map[string]any)
+			row["status"] = 2
+			if row["version_id"] == current {
+				row["status"] = 1
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// alter makes of a remark what a service may keep of it.
+func alter(how, remark string) string {
+	switch how {
+	case "crlf":
+		return strings.ReplaceAll(remark, "\n", "\r\n") + "\r\n"
+	case "escape":
+		return html.EscapeString(strings.ReplaceAll(remark, ":", "&#58;"))
+	case "upper":
+		return strings.ToUpper(remark)
+	case "cut":
+		return remark[:min(len(remark), 8)]
+	case "drop":
+		return ""
+	}
+	return remark
 }
 
 // withoutItems leaves out of a batch what is not to be applied. Where that is all
@@ -353,13 +493,47 @@ func (w *world) date() string {
 	return time.Now().Add(w.clock + w.skew).UTC().Format(http.TimeFormat)
 }
 
+// conflict makes a write to what another one is under way to fail, perhaps.
+func (w *world) conflict(s *sent) {
+	if !s.write || s.fate.kind != "" || s.kind == "offline-version" || w.conflicts == 0 {
+		return
+	}
+	d := newDice(w.seed, "conflict", s.id, s.key())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	busy := map[string]bool{}
+	for o, writes := range w.writing {
+		if o != s && writes {
+			busy[o.target] = true
+			for _, api := range o.apis {
+				busy[api] = true
+			}
+		}
+	}
+	if s.kind != "batch" {
+		if busy[s.target] && d.chance(w.conflicts) {
+			conflicting(d, &s.fate, nil)
+		}
+		return
+	}
+	var apis []string
+	for _, api := range s.apis {
+		if busy[api] && d.chance(w.conflicts) {
+			apis = append(apis, api)
+		}
+	}
+	if len(apis) > 0 {
+		conflicting(d, &s.fate, apis)
+	}
+}
+
 // begin notes a request, and throws its fate.
 func (w *world) begin(ctx context.Context, process int, r *http.Request, body []byte) *sent {
 	c, ok := ctx.Value(callKey{}).(*running)
 	if !ok {
 		panic("a request without the context of its call: " + r.URL.Path)
 	}
-	s := &sent{running: c, method: r.Method, path: r.URL.Path, start: time.Now(), left: make(chan struct{}), back: make(chan *answer, 1)}
+	s := &sent{running: c, method: r.Method, path: r.URL.Path, query: r.URL.Query(), start: time.Now(), left: make(chan struct{}), back: make(chan *answer, 1)}
 	s.describe(r, body)
 	w.mu.Lock()
 	key := s.kind + " " + s.target
@@ -369,10 +543,20 @@ func (w *world) begin(ctx context.Context, process int, r *http.Request, body []
 	if s.write {
 		c.asked += max(1, len(s.apis))
 	}
-	if c.asked > 100+20*len(w.apis) {
-		c.endless = true
+	if c.asked > 100+60*len(w.apis) {
+		c.stopped = true
 		c.stop()
 	}
+	if s.write && c.kill > 0 && c.killed.IsZero() {
+		c.killed = time.Now().Add(c.kill)
+		if c.canceled.IsZero() || c.killed.Before(c.canceled) {
+			c.canceled = c.killed
+		}
+		time.AfterFunc(c.kill, c.stop)
+	}
+	window := int64(s.start.Sub(w.begun) / quotaWindow)
+	w.windows[window]++
+	over := w.quota > 0 && w.windows[window] > w.quota
 	w.mu.Unlock()
 
 	// Several requests of a call may begin at the same time, so none of their
@@ -386,6 +570,13 @@ func (w *world) begin(ctx context.Context, process int, r *http.Request, body []
 	strikes, split := d.chance(risk), d.chance(0.25)
 	kind := w.outage(process, s.start)
 	switch {
+	case over:
+		throttled(d, &s.fate)
+		s.fate.kind, s.fate.header = "over the quota", nil
+		if w.patient {
+			end := w.begun.Add(time.Duration(window+1) * quotaWindow)
+			s.fate.header = map[string]string{"Retry-After": fmt.Sprint(int(end.Sub(s.start)/time.Second) + 1)}
+		}
 	case w.weather != nil:
 		w.weather(d, s, &s.fate)
 	case kind != "":
@@ -397,11 +588,11 @@ func (w *world) begin(ctx context.Context, process int, r *http.Request, body []
 	case strikes:
 		pick(d, readFaults)(d, &s.fate)
 	}
-	if slices.Contains(w.spared, s.fate.kind) {
-		s.fate = calm(d)
-	}
 	return s
 }
+
+// quotaWindow is in which the service counts requests.
+const quotaWindow = 5 * time.Minute
 
 // key names a request among those of its call, whichever came first of those
 // that began at the same time.
@@ -450,6 +641,9 @@ func (s *sent) describe(r *http.Request, body []byte) {
 }
 
 func (w *world) finish(s *sent) {
+	w.mu.Lock()
+	delete(w.writing, s)
+	w.mu.Unlock()
 	if s.end.IsZero() {
 		s.end = time.Now()
 	}

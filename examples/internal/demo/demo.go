@@ -1,5 +1,5 @@
-// Package demo gives the examples something to run against: the gateway that the
-// environment names, or else one of their own, in this process.
+// Package demo opens the gateway that an example uses: the one of the environment, or
+// one of its own in this process.
 package demo
 
 import (
@@ -12,25 +12,25 @@ import (
 	"github.com/apig-go/apig/apigtest"
 )
 
-// Site is a gateway to run against.
+// Site is a gateway, and APIs on it.
 type Site struct {
 	Config  apig.Config
 	APIIDs  []string
-	Gateway *apigtest.Gateway // nil: it is yours
+	Gateway *apigtest.Gateway // nil: the one of the environment
 }
 
-// Open returns the gateway of the environment, with the APIs whose IDs are the
-// arguments of the program, if APIG_INSTANCE_ID is set; see apig.ConfigFromEnv.
-// Otherwise it starts one that has n APIs. Flags must be parsed by then.
+// Open returns the gateway of the environment if APIG_INSTANCE_ID is set; see
+// apig.ConfigFromEnv. The arguments of the program are then the IDs of APIs. Otherwise
+// Open starts a gateway that has n APIs. Flags must be parsed before.
 func Open(n int) (*Site, error) {
 	if os.Getenv("APIG_INSTANCE_ID") != "" {
 		cfg, err := apig.ConfigFromEnv()
 		if err == nil && flag.NArg() == 0 {
-			err = errors.New("which APIs? Give their IDs as arguments")
+			err = errors.New("the IDs of APIs are missing: give them as arguments")
 		}
 		return &Site{Config: cfg, APIIDs: flag.Args()}, err
 	}
-	fmt.Println("running against the built-in gateway")
+	fmt.Println("using the built-in gateway")
 	return BuiltIn(n), nil
 }
 
@@ -49,7 +49,7 @@ func BuiltIn(n int, opts ...apigtest.Option) *Site {
 	return s
 }
 
-// Inject has faults strike the built-in gateway, and leaves one of yours alone.
+// Inject adds faults to the built-in gateway. For another one it does nothing.
 func (s *Site) Inject(faults ...apigtest.Fault) {
 	if s.Gateway != nil {
 		s.Gateway.Inject(faults...)

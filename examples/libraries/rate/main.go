@@ -1,6 +1,6 @@
 // Rate keeps a client below ten requests a second, with golang.org/x/time/rate.
-// The limiter is asked before each attempt, repeated ones and looks at the history
-// included. Several clients may share one.
+// The limiter is asked before each request, also before retries and before the history
+// is read. Several clients may share one.
 //
 //	go -C examples/libraries run ./rate [API ID ...]
 package main
@@ -43,7 +43,7 @@ func publish(ctx context.Context, site *demo.Site, limiter *rate.Limiter) (time.
 	}
 	begun := time.Now()
 	for _, id := range site.APIIDs {
-		if _, err := client.Publish(ctx, apig.ActionRequest{APIID: id, EnvID: apig.EnvRelease}); err != nil {
+		if _, err := client.Publish(ctx, apig.PublishRequest{APIID: id, EnvID: apig.EnvRelease}); err != nil {
 			return time.Since(begun), err
 		}
 	}

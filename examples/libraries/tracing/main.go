@@ -1,6 +1,6 @@
-// Tracing makes OpenTelemetry spans of a publish: one for the call, and one below
-// it for each HTTP request, through Config.HTTPClient. Metrics go the same way:
-// otelhttp records the duration of each request once a meter provider is set.
+// Tracing makes OpenTelemetry spans of a publication: one for the call, and one below
+// it for each HTTP request, through Config.HTTPClient. For metrics, set a meter
+// provider: otelhttp then records the duration of each request.
 //
 //	go -C examples/libraries run ./tracing [API ID]
 package main
@@ -38,7 +38,7 @@ func run() error {
 		return err
 	}
 	defer site.Close()
-	site.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction)) // so that there is something to see
+	site.Inject(apigtest.ApplyThenClose().On(apigtest.OpAction)) // to show more than one request
 	exporter, err := stdouttrace.New(stdouttrace.WithPrettyPrint())
 	if err != nil {
 		return err
@@ -48,8 +48,7 @@ func run() error {
 	return errors.Join(publish(ctx, site, provider), provider.Shutdown(ctx))
 }
 
-// publish publishes the first API of the site, within a span that says what became
-// of it.
+// publish publishes the first API of the site, within a span that has the outcome.
 func publish(ctx context.Context, site *demo.Site, provider *sdktrace.TracerProvider) error {
 	cfg := site.Config
 	cfg.HTTPClient = &http.Client{Transport: otelhttp.NewTransport(http.DefaultTransport, otelhttp.WithTracerProvider(provider))}
@@ -59,7 +58,7 @@ func publish(ctx context.Context, site *demo.Site, provider *sdktrace.TracerProv
 	}
 	ctx, span := provider.Tracer("release").Start(ctx, "apig.Publish")
 	defer span.End()
-	rec, err := client.Publish(ctx, apig.ActionRequest{APIID: site.APIIDs[0], EnvID: apig.EnvRelease, Remark: "1.4.2"})
+	rec, err := client.Publish(ctx, apig.PublishRequest{APIID: site.APIIDs[0], EnvID: apig.EnvRelease, Remark: "1.4.2"})
 	span.SetAttributes(attribute.String("apig.outcome", apig.OutcomeOf(err).String()))
 	if err != nil {
 		span.SetStatus(codes.Error, err.Error())

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"golang.org/x/term"
+)
+
+// unsafe reports whether a character can move the cursor of a terminal, or change
+// the order in which it shows a line.
+func unsafe(r rune) bool {
+	return unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
+}
+
+// clean replaces the unsafe characters of a text that others have written: names,
+// remarks, answers, files. A line break becomes a space as well.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unsafe(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// say writes lines to stderr for people. The lines of format stay; what is put
+// into them is cleaned.
+func (p *program) say(format string, args ...any) {
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case string:
+			args[i] = clean(arg)
+		case error:
+			args[i] = clean(message(arg))
+		}
+	}
+	fmt.Fprintf(p.stderr, format+"\n", args...)
+}
+
+// writeJSON writes a value to stdout, or to stderr once stdout accepts no more:
+// the outcome of a change must not be lost. indent is empty for one line.
+func (p *program) writeJSON(v any, indent string) {
+	text := encode(v, indent)
+	if _, err := p.stdout.Write(text); err != nil && p.stdout != p.stderr {
+		p.say("stdout cannot be written (%s); the output continues on stderr:", err)
+		p.stdout = p.stderr
+		_, _ = p.stderr.Write(text) // if that fails too, no place is left
+	}
+}
+
+// encode is a value as JSON in which unsafe characters are escaped.
+func encode(v any, indent string) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", indent)
+	if err := e.Encode(v); err != nil {
+		panic(err) // the types of this program always marshal
+	}
+	var safe bytes.Buffer
+	for _, r := range b.String() {
+		if r != '\n' && unsafe(r) { // such a character can only stand in a string
+			fmt.Fprintf(&safe, `\u%04x`, r)
+		} else {
+			safe.WriteRune(r)
+		}
+	}
+	return safe.Bytes()
+}
+
+// table writes rows with aligned columns. The first row is the header.
+func (p *program) table(rows [][]string) {
+	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		for i, cell := range row {
+			row[i] = clean(cell)
+			if row[i] == "" && i < len(row)-1 {
+				row[i] = "-"
+			}
+		}
+		fmt.Fprintln(w, strings.TrimRight(strings.Join(row, "\t"), "\t"))
+	}
+	if err := w.Flush(); err != nil {
+		p.say("stdout cannot be written: %s", err)
+	}
+}
+
+// age is how long ago something was, in one unit.
+func age(t time.Time) string {
+	d := time.Since(t)
+	switch {
+	case t.IsZero():
+		return "?"
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds", max(0, int(d.Seconds())))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours())/24)
+}
+
+// terminalOf is the file if a reader or writer is a terminal.
+func terminalOf(stream any) (*os.File, bool) {
+	f, ok := stream.(*os.File)
+	return f, ok && term.IsTerminal(int(f.Fd()))
+}
+
+// confirm asks a question if stdin is a terminal, and reports whether the answer
+// was yes. Elsewhere there is no one to answer, and the command goes on.
+func (p *program) confirm(ctx context.Context, format string, args ...any) bool {
+	if !p.asks {
+		return true
+	}
+	p.say(format+" Type yes to go on:", args...)
+	answer := make(chan string, 1)
+	go func() { // which ends with the program if it is interrupted
+		line, _ := bufio.NewReader(p.stdin).ReadString('\n')
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case <-ctx.Done():
+		return false
+	case said := <-answer:
+		return said == "y" || said == "yes"
+	}
+}
+
+// progress tells a person on stderr how far a command is: on a terminal in one
+// line that is rewritten, elsewhere in a line for each API.
+type progress struct {
+	p      *program
+	silent bool
+	brief  bool       // the table with each failure follows on the same terminal
+	width  func() int // columns of the terminal; nil if stderr is none
+	colour bool
+	verb   string
+	begin  time.Time
+	total  int
+
+	done, unknown, failed, notSent int
+	shown                          time.Time // when the line was last written
+}
+
+// often is how long a line stands at least, for people and for slow terminals.
+const often = 100 * time.Millisecond
+
+func (p *program) newProgress(o common, verb string) *progress {
+	pr := &progress{p: p, silent: o.quiet, verb: verb}
+	if f, ok := terminalOf(p.stderr); ok && p.getenv("TERM") != "dumb" && !o.verbose {
+		pr.colour = p.getenv("NO_COLOR") == ""
+		pr.width = func() int {
+			width, _, err := term.GetSize(int(f.Fd()))
+			if err != nil || width <= 0 {
+				return 80
+			}
+			return width
+		}
+	}
+	return pr
+}
+
+func (pr *progress) start(total int) {
+	pr.begin, pr.total = time.Now(), total
+	pr.rewrite(pr.begin)
+}
+
+func (pr *progress) add(to result) {
+	*[]*int{&pr.done, &pr.notSent, &pr.failed, &pr.unknown}[to.attention()]++
+	switch {
+	case pr.silent:
+	case pr.width == nil:
+		fmt.Fprintf(pr.p.stderr, "%d/%d %s\n", pr.seen(), pr.total, pr.line(to))
+	case to.Error != "" && !to.notSent && !pr.brief: // it stays above the line that is rewritten
+		fmt.Fprintf(pr.p.stderr, "\r\x1b[K%s\n", pr.line(to))
+		pr.rewrite(time.Now())
+	case time.Since(pr.shown) >= often:
+		pr.rewrite(time.Now())
+	}
+}
+
+// rewrite writes the line on a terminal, cut to its width: a line that wraps
+// could not be rewritten.
+func (pr *progress) rewrite(now time.Time) {
+	if pr.silent || pr.width == nil || pr.total == 0 {
+		return
+	}
+	pr.shown = now
+	line := pr.status(now)
+	fmt.Fprintf(pr.p.stderr, "\r\x1b[K%s", line[:min(len(line), max(1, pr.width()-1))]) // which is ASCII
+}
+
+// clear removes the line from a terminal.
+func (pr *progress) clear() {
+	if !pr.silent && pr.width != nil && pr.total > 0 {
+		fmt.Fprint(pr.p.stderr, "\r\x1b[K")
+	}
+}
+
+// end leaves the last state as the last line.
+func (pr *progress) end() {
+	switch {
+	case pr.silent || pr.total == 0:
+	case pr.width == nil:
+		fmt.Fprintln(pr.p.stderr, pr.status(time.Now()))
+	default:
+		pr.rewrite(time.Now())
+		fmt.Fprintln(pr.p.stderr)
+	}
+}
+
+func (pr *progress) seen() int { return pr.done + pr.unknown + pr.failed + pr.notSent }
+
+// line is the outcome of one API.
+func (pr *progress) line(to result) string {
+	s := fmt.Sprintf("%s %s: %s", pr.verb, clean(to.label()), pr.paint(to.Outcome))
+	if note := to.note(); note != "" {
+		s += ": " + clean(note)
+	}
+	return s
+}
+
+// status is how far the command is, how fast, and how long the rest takes.
+func (pr *progress) status(now time.Time) string {
+	s := fmt.Sprintf("%d/%d: %d done, %d unknown, %d failed", pr.seen(), pr.total, pr.done, pr.unknown, pr.failed)
+	if pr.notSent > 0 {
+		s += fmt.Sprintf(", %d not sent", pr.notSent)
+	}
+	if passed := now.Sub(pr.begin); pr.seen() > 0 && passed > 0 {
+		rate := float64(pr.seen()) / passed.Seconds()
+		s += fmt.Sprintf(", %.1f/s", rate)
+		if left := pr.total - pr.seen(); left > 0 {
+			s += fmt.Sprintf(", %s left", time.Duration(float64(left)/rate*float64(time.Second)).Round(time.Second))
+		}
+	}
+	return s
+}
+
+// paint colours an outcome that needs attention.
+func (pr *progress) paint(outcome string) string {
+	if colour := map[string]string{outcomeUnknown: "33", outcomeNotApplied: "31"}[outcome]; pr.colour && colour != "" {
+		return "\x1b[" + colour + "m" + outcome + "\x1b[0m"
+	}
+	return outcome
+}
+
+// plural is a number of things.
+func plural(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}

@@ -1,0 +1,268 @@
+package gateway
+
+import (
+	"context"
+	"crypto/x509"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Gateway is a fake API Gateway with its IAM, listening on loopback or in
+// memory. Its first instance is embedded: g.AddAPI adds an API to that one. All
+// methods may be called from several goroutines at once.
+type Gateway struct {
+	*Instance // It is not to be set.
+
+	inMemory  bool
+	url       string
+	listening net.IP
+	dial      func(ctx context.Context, network, address string) (net.Conn, error)
+	roots     *x509.CertPool
+	pem       []byte // the certificate
+	server    *http.Server
+	conns     connections
+	life      lifetime
+	clock     clock
+	requests  recorder
+	faults    faults
+	access    access
+	limit     limiter
+	observe   func(*Request)
+
+	resourceIDs *ids
+	requestIDs  *ids
+
+	// mu is held while a request is applied, so that all changes happen one
+	// after the other and the journal has their order.
+	mu        sync.Mutex
+	instances map[string]*Instance // by instance id
+	journal   []Applied
+	knobs     knobs
+}
+
+// Start starts a gateway with one instance, which has the environment RELEASE
+// and no APIs. Its error is an address that cannot be listened on: one that is
+// taken, malformed, or not of loopback.
+func Start(opts ...Option) (*Gateway, error) {
+	cfg := config{addr: "127.0.0.1:0", seed: rand.Uint64(), region: "cn-north-4", log: os.Stderr, observe: func(*Request) {}}
+	cfg.wrap = func(_ *Gateway, own http.Handler) http.Handler { return own }
+	for _, opt := range opts {
+		opt(&cfg)
+	}
+	g := &Gateway{
+		resourceIDs: newIDs(cfg.seed, resourceIDs),
+		requestIDs:  newIDs(cfg.seed, requestIDs),
+		instances:   make(map[string]*Instance),
+		life: lifetime{
+			done:    make(chan struct{}),
+			serving: make(map[*http.ResponseController]struct{}),
+		},
+	}
+	g.conns.none.L = &g.conns.mu
+	g.observe = cfg.observe
+	g.clock.set(cfg.now)
+	g.access.init(newIDs(cfg.seed, tokenIDs), cfg.region)
+	g.Instance = g.AddInstance(cfg.projectID, cfg.instanceID)
+	if err := g.listen(cfg); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// NewGateway is [Start] for tests: it panics where Start returns an error.
+func NewGateway(opts ...Option) *Gateway {
+	g, err := Start(opts...)
+	if err != nil {
+		panic(err.Error())
+	}
+	return g
+}
+
+// Close ends the gateway: hanging requests are dropped, the delayed
+// applications of faults take effect at once, and all connections are closed.
+// When it returns, no goroutine of the gateway runs any more; its journal and
+// its state can still be read.
+func (g *Gateway) Close() {
+	g.life.end()
+	_ = g.server.Close() // an error of closing the listener helps nobody here
+	g.life.running.Wait()
+	g.conns.wait()
+}
+
+// Reset undoes all that requests have done: publications with their versions,
+// environments made or deleted, tokens issued or expired, keys locked. It forgets
+// requests, journal and faults. All that the test has made itself stays, as do the
+// clock, the limits and the connections. A request that is being served takes effect
+// before or after the reset; late applications come as late as they were to.
+func (g *Gateway) Reset() {
+	g.faults.mu.Lock()
+	g.faults.queue, g.faults.source, g.faults.struck = nil, nil, 0
+	g.faults.mu.Unlock()
+	g.requests.mu.Lock()
+	g.requests.all = nil
+	g.requests.mu.Unlock()
+	g.limit.restart()
+	g.access.reset()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.journal = nil
+	for _, i := range g.instances {
+		clear(i.versions)
+		i.environments = slices.Clone(i.ownEnvironments)
+		clear(i.envsByID)
+		for _, e := range i.environments {
+			i.envsByID[e.id] = e
+		}
+		for _, a := range i.apis {
+			clear(a.publications)
+		}
+	}
+}
+
+// Connections is the number of connections open now.
+func (g *Gateway) Connections() int {
+	g.conns.mu.Lock()
+	defer g.conns.mu.Unlock()
+	return g.conns.open
+}
+
+// Accepted is the number of connections accepted so far.
+func (g *Gateway) Accepted() int {
+	g.conns.mu.Lock()
+	defer g.conns.mu.Unlock()
+	return g.conns.accepted
+}
+
+// Option changes how a gateway is set up.
+type Option func(*config)
+
+type config struct {
+	tls, inMemory, remote bool
+	hosts                 []string
+	log                   io.Writer
+	observe               func(*Request)
+	wrap                  func(*Gateway, http.Handler) http.Handler
+	addr                  string
+	now                   func() time.Time
+	seed                  uint64
+	projectID, instanceID string
+	region                string
+}
+
+// WithTLS serves https, HTTP/1.1 and HTTP/2, with a certificate for 127.0.0.1,
+// ::1, localhost, the address listened on and the names of [WithHosts].
+// [Gateway.CertPool] trusts it.
+func WithTLS() Option {
+	return func(c *config) { c.tls = true }
+}
+
+// WithoutNetwork listens in memory: only [Gateway.Transport] reaches the
+// gateway, and [Gateway.URL] is an address with port 0, unless [WithAddr] names
+// another one. All the rest is the same, faults, TLS
+// and, from Go 1.26 on, HTTP/2 included. No goroutine of it waits for a socket, so
+// that it works inside a bubble of [testing/synctest], where every wait takes
+// virtual time; it must be started and closed inside of it. With Go 1.25 its
+// transport speaks HTTP/1.1 over TLS: that release's HTTP/2 panics when bubbles
+// and other goroutines share a process.
+func WithoutNetwork() Option {
+	return func(c *config) { c.inMemory = true }
+}
+
+// WithHandler serves what wrap makes of the gateway's own handler, such as more paths
+// beside it, or a log. It is called once, when the address is known and before the
+// first request.
+func WithHandler(wrap func(g *Gateway, own http.Handler) http.Handler) Option {
+	return func(c *config) { c.wrap = wrap }
+}
+
+// WithAddr listens on addr instead of a free port of 127.0.0.1. Only loopback
+// addresses are accepted, unless there is [WithRemote].
+func WithAddr(addr string) Option {
+	return func(c *config) { c.addr = addr }
+}
+
+// WithRemote accepts an address that other machines can reach.
+func WithRemote() Option {
+	return func(c *config) { c.remote = true }
+}
+
+// WithHosts adds names by which clients call the gateway. The first one stands in
+// its URL where it listens on all addresses.
+func WithHosts(names ...string) Option {
+	return func(c *config) { c.hosts = append(c.hosts, names...) }
+}
+
+// WithLog writes the errors of the server to w instead of stderr.
+func WithLog(w io.Writer) Option {
+	return func(c *config) { c.log = w }
+}
+
+// WithObserver calls f with each request that was received, before a fault strikes
+// it.
+func WithObserver(f func(*Request)) Option {
+	return func(c *config) { c.observe = f }
+}
+
+// WithClock starts the gateway with this clock, see [Gateway.SetClock].
+func WithClock(now func() time.Time) Option {
+	return func(c *config) { c.now = now }
+}
+
+// WithSeed makes the generated ids the same in every run, as long as the
+// things they name are created in the same order.
+func WithSeed(seed uint64) Option {
+	return func(c *config) { c.seed = seed }
+}
+
+// WithRegion sets the region of the gateway, by default cn-north-4. It stands in the
+// catalog of a token, and is the name of the first instance's project.
+func WithRegion(region string) Option {
+	return func(c *config) { c.region = region }
+}
+
+// WithIDs sets the ids of the project and of the first instance. An empty one is
+// generated.
+func WithIDs(projectID, instanceID string) Option {
+	return func(c *config) { c.projectID, c.instanceID = projectID, instanceID }
+}
+
+// clock is the gateway's own time. Publications, tokens and signatures go by
+// it; the waits of faults go by package time.
+type clock struct {
+	source atomic.Pointer[func() time.Time]
+	skew   atomic.Int64
+}
+
+func (c *clock) set(now func() time.Time) {
+	if now == nil {
+		now = time.Now
+	}
+	c.source.Store(&now)
+}
+
+// now has no monotonic reading, so that times compare and print alike
+// wherever they went in between.
+func (c *clock) now() time.Time {
+	return (*c.source.Load())().UTC().Round(0)
+}
+
+// date is the value of the Date header.
+func (c *clock) date() string {
+	return c.now().Add(time.Duration(c.skew.Load())).Format(http.TimeFormat)
+}
+
+// SetClock replaces the clock of the gateway; nil restores the system's. The
+// function is called from several goroutines and must not call the gateway.
+func (g *Gateway) SetClock(now func() time.Time) { g.clock.set(now) }
+
+// SetDateSkew moves the Date header of every answer by d against the clock
+// that publications are stamped with, as between a load balancer and the
+// service behind it.
+func (g *Gateway) SetDateSkew(d time.Duration) { g.clock.skew.Store(int64(d)) }
