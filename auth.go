@@ -2,11 +2,9 @@ package apig
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -65,17 +63,8 @@ func (s Secret) String() string {
 	return redacted
 }
 
-// GoString is the same as String, quoted.
-func (s Secret) GoString() string { return `"` + s.String() + `"` }
-
-// MarshalText is the same as String.
+// MarshalText is the same as String. encoding/json and log/slog use it.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// MarshalJSON is the same as String, quoted.
-func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
-
-// LogValue is the same as String.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // Token is an IAM token and the time of its end. A zero Expiry means that it is not known
 // to end.
@@ -84,18 +73,8 @@ type Token struct {
 	Expiry time.Time
 }
 
-// Format prints the end of the token with any verb, and never the token.
-func (t Token) Format(s fmt.State, _ rune) {
-	_, _ = io.WriteString(s, "apig.Token("+ending(t.Expiry)+")")
-}
-
-// ending is the end of credentials as a text.
-func ending(expiry time.Time) string {
-	if expiry.IsZero() {
-		return "without a known end"
-	}
-	return "until " + expiry.Format(time.RFC3339)
-}
+// Format prints no part of the token with any verb.
+func (t Token) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "apig.Token("+redacted+")") }
 
 // TokenSource gets tokens. It needs no cache: [TokenAuth] has one. [*IAM] is one. Token
 // must return when ctx ends.

@@ -16,9 +16,8 @@ type Client struct {
 }
 
 // New makes a Client from cfg. It does no I/O. Its error matches
-// [ErrInvalidArgument] and names every mistake in cfg at once. A mistake in [IAM],
-// [Agency] or [ECSKeys] is found by the first call; its error matches
-// ErrInvalidArgument too.
+// [ErrInvalidArgument] and names every mistake in cfg at once. A mistake in [IAM]
+// or [ECSKeys] is found by the first call; its error matches ErrInvalidArgument too.
 func New(cfg Config) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err

@@ -15,25 +15,23 @@ type Code string
 // things was not found. They have the meaning of the management API: gateways use
 // some of the same codes for other things when they serve traffic.
 const (
-	CodeGroupNotFound       Code = "APIG.3001" // 404, ErrNotFound: no such API group
-	CodeAPINotFound         Code = "APIG.3002" // 404, ErrNotFound: no such API
-	CodeEnvNotFound         Code = "APIG.3003" // 404, ErrNotFound: no such environment
-	CodeVersionNotFound     Code = "APIG.3022" // 404, ErrNotFound: no such version
-	CodeInstanceNotFound    Code = "APIG.3030" // 404, ErrNotFound: no such gateway
-	CodeGatewayNotFound     Code = "APIC.7302" // 404, ErrNotFound: no such gateway, from the part of the service that manages gateways
-	CodeRealNameRequired    Code = "APIG.1011" // 401, ErrForbidden: the account lacks real-name authentication
-	CodeBalanceInsufficient Code = "APIG.1012" // 401, ErrForbidden: the account's balance is too low
-	CodeAccountFrozen       Code = "APIG.1013" // 401, ErrForbidden: the account is frozen
-	CodeAlreadyPerformed    Code = "APIG.3309" // 400, ErrConflict, of Offline ErrNotPublished: the operation has been performed before
-	CodeSyncFailed          Code = "APIG.3500" // 500, ErrServer: a concurrent write won; the change may have been stored
-	CodeOncePerMinute       Code = "APIG.3711" // 409, ErrThrottled: may be changed once a minute only
-	CodeTaskRunning         Code = "APIG.3718" // 409, ErrConflict: a task of the gateway is running
-	CodeGatewayStatus       Code = "APIC.7701" // 409, ErrConflict: the gateway is not in a state for this
-	CodeGatewayLocked       Code = "APIC.7712" // 409, ErrConflict: another operation has locked the gateway
+	CodeGroupNotFound    Code = "APIG.3001" // 404, ErrNotFound: no such API group
+	CodeAPINotFound      Code = "APIG.3002" // 404, ErrNotFound: no such API
+	CodeEnvNotFound      Code = "APIG.3003" // 404, ErrNotFound: no such environment
+	CodeVersionNotFound  Code = "APIG.3022" // 404, ErrNotFound: no such version
+	CodeInstanceNotFound Code = "APIG.3030" // 404, ErrNotFound: no such gateway
+	CodeAlreadyPerformed Code = "APIG.3309" // 400, ErrConflict, of Offline ErrNotPublished: the operation has been performed before
+	CodeSyncFailed       Code = "APIG.3500" // 500, ErrServer: a concurrent write won; the change may have been stored
+	CodeTaskRunning      Code = "APIG.3718" // 409, ErrConflict: a task of the gateway is running
+	CodeGatewayStatus    Code = "APIC.7701" // 409, ErrConflict: the gateway is not in a state for this
+	CodeGatewayLocked    Code = "APIC.7712" // 409, ErrConflict: another operation has locked the gateway
 )
 
-// codeNotPublished is the code of ErrNotPublished.
-const codeNotPublished Code = "APIG.3015"
+// Codes whose sentinels say the same.
+const (
+	codeNotPublished  Code = "APIG.3015" // 404
+	codeOncePerMinute Code = "APIG.3711" // 409: may be changed once a minute only
+)
 
 // verdict is what a failed attempt means for the caller's change.
 type verdict int
@@ -81,10 +79,10 @@ var meanings = [...]struct {
 	{"APIG.1009", meaning{ErrUnauthorized, final}},  // 401: the token names no user
 	{"APIGW.0303", meaning{ErrUnauthorized, final}}, // 401: wrong or expired app credentials
 
-	{"APIG.1005", meaning{ErrForbidden, final}}, // 403 (401 in some regions): the user may not call this method
-	{CodeRealNameRequired, meaning{ErrForbidden, final}},
-	{CodeBalanceInsufficient, meaning{ErrForbidden, final}},
-	{CodeAccountFrozen, meaning{ErrForbidden, final}},
+	{"APIG.1005", meaning{ErrForbidden, final}},  // 403 (401 in some regions): the user may not call this method
+	{"APIG.1011", meaning{ErrForbidden, final}},  // 401: the account lacks real-name authentication
+	{"APIG.1012", meaning{ErrForbidden, final}},  // 401: the account's balance is too low
+	{"APIG.1013", meaning{ErrForbidden, final}},  // 401: the account is frozen
 	{"APIG.1020", meaning{ErrForbidden, final}},  // 403: the policies of the user do not allow this
 	{"APIG.1102", meaning{ErrForbidden, final}},  // 403: not for this API
 	{"APIG.1103", meaning{ErrForbidden, final}},  // 403: not for this environment
@@ -102,7 +100,7 @@ var meanings = [...]struct {
 	{CodeEnvNotFound, meaning{ErrNotFound, final}},
 	{CodeVersionNotFound, meaning{ErrNotFound, final}},
 	{CodeInstanceNotFound, meaning{ErrNotFound, final}},
-	{CodeGatewayNotFound, meaning{ErrNotFound, final}},
+	{"APIC.7302", meaning{ErrNotFound, final}},  // 404: no such gateway, from the part that manages gateways
 	{"APIGW.0101", meaning{ErrNotFound, final}}, // 404: the front gateway has no such path
 	{codeNotPublished, meaning{ErrNotPublished, final}},
 
@@ -112,7 +110,7 @@ var meanings = [...]struct {
 	{CodeGatewayLocked, meaning{ErrConflict, busy}},
 	{"APIC.9222", meaning{ErrConflict, busy}}, // 400: the gateway could not be locked
 
-	{CodeOncePerMinute, meaning{ErrThrottled, busy}},
+	{codeOncePerMinute, meaning{ErrThrottled, busy}},
 	{"APIG.9008", meaning{ErrThrottled, busy}},  // 500: the service is throttling
 	{"APIGW.0308", meaning{ErrThrottled, busy}}, // 429: too many requests
 

@@ -65,7 +65,7 @@ func TestNewArguments(t *testing.T) {
 		"Auth is nil": {
 			set(func(cfg *Config) { cfg.Auth = TokenAuth(nil) }), set(func(cfg *Config) { cfg.Auth = TokenAuth((*IAM)(nil)) }),
 			set(func(cfg *Config) { cfg.Auth = TokenAuth(sourceFunc(nil)) }), set(func(cfg *Config) { cfg.Auth = KeyAuth(nil) }),
-			set(func(cfg *Config) { cfg.Auth = KeyAuth((*ECSKeys)(nil)) }), set(func(cfg *Config) { cfg.Auth = KeyAuth((*Keys)(nil)) }),
+			set(func(cfg *Config) { cfg.Auth = KeyAuth((*ECSKeys)(nil)) }),
 		},
 		"Logger has no handler": {set(func(cfg *Config) { cfg.Logger = slog.New((*nilHandler)(nil)) })},
 	} {

@@ -64,8 +64,8 @@
 //
 // # More
 //
-//   - Credentials: [StaticToken], [StaticKeys], [TokenAuth] with [IAM] or [Agency], and
-//     [KeyAuth] with [ECSKeys] or [Keys].
+//   - Credentials: [StaticToken], [StaticKeys], [TokenAuth] with [IAM], and [KeyAuth] with
+//     [ECSKeys].
 //   - Time: a call returns when its context ends. Without a deadline a change of one API
 //     takes about twenty minutes at most by default. Waits for a [Limiter] come on top.
 //     [RetryPolicy] has the formula.

@@ -167,7 +167,7 @@ func (e environment) auth(region, projectID string, file func() map[string]strin
 		if secret == "" {
 			bad.addf("%s is not set", secretName)
 		}
-		return fixedKeys(Keys{AccessKey: key, SecretKey: Secret(secret), SecurityToken: Secret(token)}) // New checks them
+		return StaticKeys(Keys{AccessKey: key, SecretKey: Secret(secret), SecurityToken: Secret(token)}) // New checks them
 	}
 	if token := e.get("HW_AUTH_TOKEN", "OS_AUTH_TOKEN"); token != "" {
 		return StaticToken(token)

@@ -5,15 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/apig-go/apig/internal/errorbody"
 )
 
 // Sentinels for errors.Is. Every [*APIGError] matches exactly one of them, except that
@@ -158,28 +155,6 @@ func (e *APIGError) sentinel() error {
 	return statusSentinel(e.StatusCode)
 }
 
-// LogValue makes the error a group in structured logs.
-func (e *APIGError) LogValue() slog.Value {
-	attrs := []slog.Attr{slog.String("op", e.Op)}
-	if e.showsStatus() {
-		attrs = append(attrs, slog.Int("status", e.StatusCode))
-	}
-	for _, a := range []slog.Attr{
-		slog.String("api_id", errorbody.Line(e.APIID, maxCode)),
-		slog.String("code", string(e.Code)),
-		slog.String("message", e.Message),
-		slog.String("request_id", e.RequestID),
-	} {
-		if a.Value.String() != "" {
-			attrs = append(attrs, a)
-		}
-	}
-	if e.RetryAfter > 0 {
-		attrs = append(attrs, slog.Duration("retry_after", e.RetryAfter))
-	}
-	return slog.GroupValue(append(attrs, slog.Int("attempts", e.Attempts))...)
-}
-
 // BatchError holds the items of a batch that failed. errors.Is and errors.As search
 // all of them: errors.Is(err, ErrOutcomeUnknown) reports whether any outcome is
 // unknown.
@@ -258,15 +233,6 @@ func (e *CallError) text() string {
 
 // Unwrap returns the reasons.
 func (e *CallError) Unwrap() []error { return e.tree }
-
-// LogValue makes the error a group in structured logs.
-func (e *CallError) LogValue() slog.Value {
-	attrs := []slog.Attr{slog.String("op", e.Op)}
-	if e.APIID != "" {
-		attrs = append(attrs, slog.String("api_id", errorbody.Line(e.APIID, maxCode)))
-	}
-	return slog.GroupValue(append(attrs, slog.String("reason", e.text()), slog.Int("attempts", e.Attempts))...)
-}
 
 // interrupted is the error of a call whose context ended, or would have ended before
 // the next attempt. last is the failure before that, or nil.

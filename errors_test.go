@@ -322,31 +322,6 @@ func loggedAs(t *testing.T, err error) string {
 	return string(record.Err)
 }
 
-func TestLogValues(t *testing.T) {
-	for name, tt := range map[string]struct {
-		err  error
-		want string
-	}{
-		"everything": {
-			&APIGError{
-				Op: "Publish", APIID: testAPI, StatusCode: 429, Code: "APIGW.0308", Message: "slow down",
-				RequestID: "8080d377", RetryAfter: time.Second, Attempts: 4,
-			},
-			`{"op":"Publish","status":429,"api_id":"` + testAPI + `","code":"APIGW.0308","message":"slow down",
-				"request_id":"8080d377","retry_after":1000000000,"attempts":4}`,
-		},
-		"what is not known is left out": {&APIGError{Op: "Environments", StatusCode: 502, Attempts: 1}, `{"op":"Environments","status":502,"attempts":1}`},
-		"the shortest wait":             {&APIGError{Op: "APIs", StatusCode: 429, RetryAfter: 1}, `{"op":"APIs","status":429,"retry_after":1,"attempts":0}`},
-		"an API of a batch":             {&APIGError{Op: "PublishBatch", StatusCode: 200, Code: "X", Attempts: 1}, `{"op":"PublishBatch","code":"X","attempts":1}`},
-		"without an answer":             {&CallError{Op: "Publish", APIID: "a", Attempts: 2, why: "EOF"}, `{"op":"Publish","api_id":"a","reason":"EOF","attempts":2}`},
-		"a strange ID":                  {&CallError{Op: "Publish", APIID: "a\u202eb", why: "EOF"}, `{"op":"Publish","api_id":"a\\u202eb","reason":"EOF","attempts":0}`},
-		"a strange ID, answered":        {&APIGError{Op: "Publish", APIID: "a\nb", StatusCode: 400}, `{"op":"Publish","status":400,"api_id":"a\\nb","attempts":0}`},
-		"without an API":                {&CallError{Op: "APIs", Attempts: 1, why: "EOF"}, `{"op":"APIs","reason":"EOF","attempts":1}`},
-	} {
-		t.Run(name, func(t *testing.T) { assert.JSONEq(t, tt.want, loggedAs(t, tt.err)) })
-	}
-}
-
 // An API that failed in a batch has no status of its own.
 func TestBatchItemText(t *testing.T) {
 	c, mt := newTest(t)

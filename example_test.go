@@ -164,52 +164,32 @@ func ExampleTokenSource() {
 	// published orders
 }
 
-// Tokens of an agency, with which another account has delegated some of its rights.
-func ExampleAgency() {
+// An IAM that acts for an agency. By the agency another account has delegated some of its
+// permissions.
+func ExampleIAM_agency() {
 	gateway, cfg, apiID := newGateway()
 	defer gateway.Close()
 	gateway.AddUser(apigtest.User{Name: "ci", Password: "correct horse", DomainName: "shop"})
 	gateway.AddAgency("deploy", "factory")
 
-	cfg.Auth = apig.TokenAuth(&apig.Agency{
-		Endpoint: gateway.URL(),
-		Source: &apig.IAM{
-			Endpoint: gateway.URL(), Username: "ci", Password: "correct horse", DomainName: "shop", ProjectName: "cn-north-4",
-		},
-		Name:        "deploy",
-		DomainName:  "factory",
-		ProjectName: "cn-north-4",
+	cfg.Auth = apig.TokenAuth(&apig.IAM{
+		Endpoint: gateway.URL(), Username: "ci", Password: "correct horse", DomainName: "shop",
+		AgencyName: "deploy", AgencyDomainName: "factory", ProjectName: "cn-north-4",
 	})
 	publish(newClient(cfg), apiID)
 	// Output: published orders
 }
 
-// Permanent keys (AK/SK). They sign each request and are never sent.
+// An access key and its secret key (AK/SK) sign each request. Temporary keys have a security
+// token as well. The keys of an ECS server and of other sources are for KeyAuth.
 func ExampleStaticKeys() {
-	gateway, cfg, apiID := newGateway()
-	defer gateway.Close()
-	gateway.AddKeys("QTWAOYTTINDUT2QVKYUC", "MFyfvK41ba2giqM7Uio6PznpdUKGpownRZlmVmHc", "")
-
-	cfg.Auth = apig.StaticKeys("QTWAOYTTINDUT2QVKYUC", "MFyfvK41ba2giqM7Uio6PznpdUKGpownRZlmVmHc")
-	publish(newClient(cfg), apiID)
-	// Output: published orders
-}
-
-// Temporary keys (AK/SK and a security token). These are used until the service rejects
-// them. The keys of an ECS server, &apig.ECSKeys{}, and a source of one's own, with a
-// method Keys, are asked again before they end.
-func ExampleKeyAuth() {
 	gateway, cfg, apiID := newGateway()
 	defer gateway.Close()
 	gateway.AddKeys("HPUADTEMPORARY", "secret-of-an-hour", "token-of-an-hour")
 
-	keys := apig.Keys{AccessKey: "HPUADTEMPORARY", SecretKey: "secret-of-an-hour", SecurityToken: "token-of-an-hour"}
-	cfg.Auth = apig.KeyAuth(keys)
-	fmt.Println(keys) // does not show the secret
+	cfg.Auth = apig.StaticKeys(apig.Keys{AccessKey: "HPUADTEMPORARY", SecretKey: "secret-of-an-hour", SecurityToken: "token-of-an-hour"})
 	publish(newClient(cfg), apiID)
-	// Output:
-	// apig.Keys(HPUADTEMPORARY, without a known end)
-	// published orders
+	// Output: published orders
 }
 
 // An Authenticator of one's own puts whatever it likes on a request.
@@ -532,11 +512,18 @@ func ExampleClient_Published() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(definition.Method, definition.Path)
+	var route struct {
+		Method string `json:"req_method"`
+		Path   string `json:"req_uri"`
+	}
+	if err := json.Unmarshal(definition.Raw, &route); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(definition.Name, route.Method, route.Path)
 	// Output:
 	// true
 	// published orders
-	// GET /orders
+	// orders GET /orders
 }
 
 // The whole list is read before the loop begins.
@@ -551,7 +538,7 @@ func ExampleClient_APIs() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(api.Name, len(api.Publications))
+		fmt.Println(api.Name, len(api.Environments))
 	}
 	// Output:
 	// published orders

@@ -441,7 +441,7 @@ func TestSwitchingProtocols(t *testing.T) {
 	address := "http://" + listen(t, switching)
 	c := overSockets(t, address, attempts(1), briefly)
 	i := iamOn(nil)
-	i.Endpoint, i.HTTPClient, i.Retry.MaxAttempts = address, nil, 1
+	i.Endpoint, i.HTTPClient = address, nil
 	for name, call := range map[string]func() error{
 		"Publish": func() error { return second(c.Publish(t.Context(), testRequest)) },
 		"IAM":     func() error { return second(i.Token(t.Context())) },

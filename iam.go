@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/apig-go/apig/internal/errorbody"
 )
@@ -22,8 +21,9 @@ func IAMEndpoint(region string) string { return serviceEndpoint("iam", region) }
 // password. *IAM is a [TokenSource]; give it to [TokenAuth]. TokenAuth keeps the tokens:
 // one lasts for 24 hours.
 //
-// A failure of the service is an [*APIGError] with the Op IAM. It is retried as in any call
-// that only reads.
+// A failure of the service is an [*APIGError] with the Op IAM, or IAM agency for the
+// agency's token. It is retried by the default [RetryPolicy], as in any call that only
+// reads.
 type IAM struct {
 	Endpoint string // such as https://iam.cn-north-4.myhuaweicloud.com, see IAMEndpoint
 
@@ -34,17 +34,24 @@ type IAM struct {
 	DomainName string
 	Password   Secret
 
+	// The agency to act for, if any: its name, and the ID or the name of the account
+	// that owns it. By an agency another account has delegated some of its
+	// permissions. The user needs the permission Agent Operator. The user's own token
+	// is then for no project, and is requested anew with each token of the agency.
+	AgencyName       string
+	AgencyDomainID   string
+	AgencyDomainName string
+
 	// The project of the token: ProjectID or else ProjectName. The default project of a
-	// region has the region's name. Without either, IAM uses the user's default.
+	// region has the region's name. Without either, IAM uses the default of the user or
+	// of the agency.
 	ProjectID   string
 	ProjectName string
 
 	// As in Config. Without an HTTPClient no connection is kept open between two
 	// tokens.
-	HTTPClient     *http.Client
-	AttemptTimeout time.Duration
-	Retry          RetryPolicy
-	Logger         *slog.Logger
+	HTTPClient *http.Client
+	Logger     *slog.Logger
 }
 
 // Format prints the user with any verb, and no password.
@@ -54,44 +61,6 @@ func (i *IAM) Format(s fmt.State, _ rune) {
 		return
 	}
 	fmt.Fprintf(s, "apig.IAM(user %s)", errorbody.Line(cmp.Or(i.UserID, i.Username), maxCode))
-}
-
-// Agency gets tokens of an agency. By the agency another account has delegated some of
-// its permissions. *Agency is a [TokenSource], as IAM is.
-//
-// A failure of the service is an [*APIGError] with the Op IAM agency. It is retried as in
-// IAM. Errors of Source are passed on.
-type Agency struct {
-	Endpoint string // of IAM, as in IAM
-
-	// Source gets the tokens of the user who acts for the agency. The user needs the
-	// permission Agent Operator.
-	Source TokenSource
-
-	Name string // of the agency
-
-	// The account that owns the agency: one of the two.
-	DomainID   string
-	DomainName string
-
-	// The project of the token: one of the two, or neither for the default.
-	ProjectID   string
-	ProjectName string
-
-	// As in IAM.
-	HTTPClient     *http.Client
-	AttemptTimeout time.Duration
-	Retry          RetryPolicy
-	Logger         *slog.Logger
-}
-
-// Format prints the agency and its account with any verb, and nothing of Source.
-func (a *Agency) Format(s fmt.State, _ rune) {
-	if a == nil {
-		fmt.Fprint(s, "apig.Agency(nil)")
-		return
-	}
-	fmt.Fprintf(s, "apig.Agency(%s of %s)", errorbody.Line(a.Name, maxCode), errorbody.Line(cmp.Or(a.DomainID, a.DomainName), maxCode))
 }
 
 // The body of POST /v3/auth/tokens.
@@ -123,11 +92,7 @@ type (
 		DomainName string `json:"domain_name,omitempty"`
 	}
 	authScope struct {
-		Project authProject `json:"project"`
-	}
-	authProject struct {
-		ID   string `json:"id,omitempty"`
-		Name string `json:"name,omitempty"`
+		Project authID `json:"project"`
 	}
 	authID struct {
 		ID   string `json:"id,omitempty"`
@@ -135,7 +100,7 @@ type (
 	}
 )
 
-// named is nil if there is neither an ID nor a name.
+// named is the ID, or else the name, or nil if there is neither.
 func named(id, name string) *authID {
 	switch {
 	case id != "":
@@ -146,7 +111,7 @@ func named(id, name string) *authID {
 	return nil
 }
 
-// Token gets a new token.
+// Token gets a new token: of the agency if there is one, or else of the user.
 func (i *IAM) Token(ctx context.Context) (Token, error) {
 	if err := i.check(); err != nil {
 		return Token{}, err
@@ -155,52 +120,24 @@ func (i *IAM) Token(ctx context.Context) (Token, error) {
 	if user.ID == "" {
 		user.Name, user.Domain = i.Username, named(i.DomainID, i.DomainName)
 	}
-	project := authProject{ID: i.ProjectID}
-	if project.ID == "" {
-		project.Name = i.ProjectName
+	password := authIdentity{Methods: []string{"password"}, Password: &authPassword{user}}
+	var scope *authScope // IAM takes the default project if there is none
+	if project := named(i.ProjectID, i.ProjectName); project != nil {
+		scope = &authScope{*project}
 	}
-	return getToken(ctx, i.config(), "IAM", string(i.Password), authBody{
-		Identity: authIdentity{Methods: []string{"password"}, Password: &authPassword{user}},
-		Scope:    scopeOf(project),
-	})
-}
-
-// Token gets a new token of the agency.
-func (a *Agency) Token(ctx context.Context) (Token, error) {
-	if err := a.check(); err != nil {
-		return Token{}, err
+	if i.AgencyName == "" {
+		return i.get(ctx, "IAM", noAuth{}, authBody{password, scope})
 	}
-	own, err := a.Source.Token(ctx)
+	own, err := i.get(ctx, "IAM", noAuth{}, authBody{Identity: password})
 	if err != nil {
 		return Token{}, fmt.Errorf("getting the token of the agency's user: %w", err)
 	}
-	return getToken(ctx, a.config(own), "IAM agency", "", authBody{
-		Identity: authIdentity{
-			Methods:    []string{"assume_role"},
-			AssumeRole: &authAssumeRole{a.Name, a.DomainID, a.DomainName},
-		},
-		Scope: scopeOf(authProject{ID: a.ProjectID, Name: a.ProjectName}),
-	})
+	role := authAssumeRole{i.AgencyName, i.AgencyDomainID, i.AgencyDomainName}
+	return i.get(ctx, "IAM agency", StaticToken(string(own.Value)),
+		authBody{authIdentity{Methods: []string{"assume_role"}, AssumeRole: &role}, scope})
 }
 
-// scopeOf is nil without a project: IAM then uses the user's default project.
-func scopeOf(p authProject) *authScope {
-	if p == (authProject{}) {
-		return nil
-	}
-	return &authScope{p}
-}
-
-func (i *IAM) config() Config {
-	return Config{Endpoint: i.Endpoint, Auth: noAuth{}, HTTPClient: i.HTTPClient,
-		AttemptTimeout: i.AttemptTimeout, Retry: i.Retry, Logger: i.Logger}
-}
-
-func (a *Agency) config(own Token) Config {
-	return Config{Endpoint: a.Endpoint, Auth: StaticToken(string(own.Value)), HTTPClient: a.HTTPClient,
-		AttemptTimeout: a.AttemptTimeout, Retry: a.Retry, Logger: a.Logger}
-}
-
+// check reports the mistakes in i.
 func (i *IAM) check() error {
 	var bad problems
 	if i.UserID == "" {
@@ -214,58 +151,46 @@ func (i *IAM) check() error {
 	if i.Password == "" {
 		bad.addf("IAM.Password is empty")
 	}
-	bad.text("IAM.Password", string(i.Password))
-	bad.text("IAM.UserID", i.UserID)
-	bad.text("IAM.Username", i.Username)
-	bad.text("IAM.DomainID", i.DomainID)
-	bad.text("IAM.DomainName", i.DomainName)
-	bad.text("IAM.ProjectID", i.ProjectID)
-	bad.text("IAM.ProjectName", i.ProjectName)
-	i.config().checkTransfer("IAM.", &bad)
+	switch domains := i.AgencyDomainID + i.AgencyDomainName; {
+	case i.AgencyName == "" && domains != "":
+		bad.addf("IAM.AgencyName is empty, and an account of an agency is set")
+	case i.AgencyName != "" && (domains == "" || i.AgencyDomainID != "" && i.AgencyDomainName != ""):
+		bad.addf("IAM.AgencyName needs one of IAM.AgencyDomainID and IAM.AgencyDomainName")
+	}
+	for _, field := range []struct{ name, value string }{
+		{"IAM.Password", string(i.Password)},
+		{"IAM.UserID", i.UserID}, {"IAM.Username", i.Username}, {"IAM.DomainID", i.DomainID}, {"IAM.DomainName", i.DomainName},
+		{"IAM.AgencyName", i.AgencyName}, {"IAM.AgencyDomainID", i.AgencyDomainID}, {"IAM.AgencyDomainName", i.AgencyDomainName},
+		{"IAM.ProjectID", i.ProjectID}, {"IAM.ProjectName", i.ProjectName},
+	} {
+		bad.text(field.name, field.value)
+	}
+	i.config(nil).checkTransfer("IAM.", &bad)
 	return bad.err()
 }
 
-func (a *Agency) check() error {
-	var bad problems
-	if isNil(a.Source) {
-		bad.addf("Agency.Source is nil")
-	}
-	if a.Name == "" {
-		bad.addf("Agency.Name is empty")
-	}
-	if (a.DomainName == "") == (a.DomainID == "") {
-		bad.addf("one of Agency.DomainName and Agency.DomainID is needed")
-	}
-	if a.ProjectID != "" && a.ProjectName != "" {
-		bad.addf("Agency.ProjectID and Agency.ProjectName exclude each other")
-	}
-	bad.text("Agency.Name", a.Name)
-	bad.text("Agency.DomainID", a.DomainID)
-	bad.text("Agency.DomainName", a.DomainName)
-	bad.text("Agency.ProjectID", a.ProjectID)
-	bad.text("Agency.ProjectName", a.ProjectName)
-	a.config(Token{}).checkTransfer("Agency.", &bad)
-	return bad.err()
+func (i *IAM) config(auth Authenticator) Config {
+	return Config{Endpoint: i.Endpoint, Auth: auth, HTTPClient: i.HTTPClient, Logger: i.Logger}
 }
 
-// getToken makes the request that all kinds of tokens share. Without a client of the
-// caller it closes the connection: the next token may be a day away.
-func getToken(ctx context.Context, cfg Config, name, secret string, body authBody) (Token, error) {
+// get makes one request for a token. Without a client of the caller it closes the
+// connection: the next token may be a day away.
+func (i *IAM) get(ctx context.Context, op string, auth Authenticator, body authBody) (Token, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(authRequest{body}) // strings always marshal
-	iam := newService(cfg)
-	if cfg.HTTPClient == nil {
+	iam := newService(i.config(auth))
+	if i.HTTPClient == nil {
 		defer iam.http.CloseIdleConnections()
 	}
 	return read(ctx, &iam, operation{
-		name: name,
+		name: op,
 		request: request{
 			method: http.MethodPost,
 			path:   "/v3/auth/tokens?nocatalog=true",
 			body:   buf.Bytes(),
-			secret: secret,
+			secret: string(i.Password),
 		},
 	}, decodeToken)
 }

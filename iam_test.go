@@ -73,39 +73,32 @@ func (w *recorder) count() int {
 func iamOn(transport http.RoundTripper) *IAM {
 	return &IAM{
 		Endpoint: iamAddress, Username: "ci", DomainName: "acme", Password: iamPassword, ProjectID: testProject,
-		HTTPClient: &http.Client{Transport: transport}, Retry: RetryPolicy{MinWait: time.Second, MaxWait: time.Second},
+		HTTPClient: &http.Client{Transport: transport},
 	}
 }
 
-// agencyOn is a complete Agency on a transport.
-func agencyOn(transport http.RoundTripper) *Agency {
-	return &Agency{
-		Endpoint: iamAddress, Name: "deployers", DomainName: "customer", ProjectID: testProject,
-		Source:     sourceFunc(func(context.Context) (Token, error) { return Token{Value: "token-of-the-user"}, nil }),
-		HTTPClient: &http.Client{Transport: transport}, Retry: RetryPolicy{MinWait: time.Second, MaxWait: time.Second},
+// agencyOn acts for an agency. The transport gets the requests for the agency's tokens.
+func agencyOn(transport http.RoundTripper) *IAM {
+	i := iamOn(userTokens{transport})
+	i.AgencyName, i.AgencyDomainName = "deployers", "customer"
+	return i
+}
+
+// userTokens answers a password with a token, and passes all other requests on.
+type userTokens struct{ http.RoundTripper }
+
+func (u userTokens) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Header["X-Auth-Token"] == nil {
+		return iamIssued("token-of-the-user")(r)
 	}
+	return u.RoundTripper.RoundTrip(r)
 }
 
-// forIAMKinds runs a test for both that ask IAM for tokens, in virtual time, with a policy.
-func forIAMKinds(t *testing.T, test func(t *testing.T, op string, on func(http.RoundTripper, RetryPolicy) TokenSource)) {
-	virtually(t, "IAM", func(t *testing.T) {
-		test(t, "IAM", func(transport http.RoundTripper, p RetryPolicy) TokenSource {
-			i := iamOn(transport)
-			i.Retry = p
-			return i
-		})
-	})
-	virtually(t, "Agency", func(t *testing.T) {
-		test(t, "IAM agency", func(transport http.RoundTripper, p RetryPolicy) TokenSource {
-			a := agencyOn(transport)
-			a.Retry = p
-			return a
-		})
-	})
+// forIAMKinds runs a test for both kinds of tokens, in virtual time.
+func forIAMKinds(t *testing.T, test func(t *testing.T, op string, on func(http.RoundTripper) *IAM)) {
+	virtually(t, "IAM", func(t *testing.T) { test(t, "IAM", iamOn) })
+	virtually(t, "IAM agency", func(t *testing.T) { test(t, "IAM agency", agencyOn) })
 }
-
-// iamSteady waits a second between attempts.
-var iamSteady = RetryPolicy{MinWait: time.Second, MaxWait: time.Second}
 
 // Every way to name the user, with every way to name the project. A password goes over
 // the wire without the escapes that encoding/json adds for HTML.
@@ -117,35 +110,34 @@ func TestIAMRequest(t *testing.T) {
 		return `{"auth":{"identity":{"methods":["assume_role"],"assume_role":{"agency_name":"deployers",` + domain + `}}` + project + `}}`
 	}
 	const byName, byID, projectID, projectName = `"name":"ci","domain":{"name":"acme"}`, `"id":"7116"`, `,"scope":{"project":{"id":"4641"}}`, `,"scope":{"project":{"name":"cn-north-4"}}`
-	for want, source := range map[string]TokenSource{
-		user(byName, ""): &IAM{Username: "ci", DomainName: "acme"},
-		user(`"name":"ci","domain":{"id":"d78c"}`, ""): &IAM{Username: "ci", DomainID: "d78c", DomainName: "acme"},
-		user(byID, ""):                                  &IAM{UserID: "7116", Username: "ci", DomainID: "d78c", DomainName: "acme"},
-		user(byName, projectID):                         &IAM{Username: "ci", DomainName: "acme", ProjectID: "4641", ProjectName: "cn-north-4"},
-		user(byID, projectName):                         &IAM{UserID: "7116", ProjectName: "cn-north-4"},
-		agency(`"domain_name":"customer"`, ""):          &Agency{DomainName: "customer"},
-		agency(`"domain_id":"d78c"`, projectID):         &Agency{DomainID: "d78c", ProjectID: "4641"},
-		agency(`"domain_name":"customer"`, projectName): &Agency{DomainName: "customer", ProjectName: "cn-north-4"},
+	for want, i := range map[string]*IAM{
+		user(byName, ""): {Username: "ci", DomainName: "acme"},
+		user(`"name":"ci","domain":{"id":"d78c"}`, ""): {Username: "ci", DomainID: "d78c", DomainName: "acme"},
+		user(byID, ""):                                  {UserID: "7116", Username: "ci", DomainID: "d78c", DomainName: "acme"},
+		user(byName, projectID):                         {Username: "ci", DomainName: "acme", ProjectID: "4641", ProjectName: "cn-north-4"},
+		user(byID, projectName):                         {UserID: "7116", ProjectName: "cn-north-4"},
+		agency(`"domain_name":"customer"`, ""):          {UserID: "7116", AgencyDomainName: "customer"},
+		agency(`"domain_id":"d78c"`, projectID):         {UserID: "7116", AgencyDomainID: "d78c", ProjectID: "4641"},
+		agency(`"domain_name":"customer"`, projectName): {UserID: "7116", AgencyDomainName: "customer", ProjectName: "cn-north-4"},
 	} {
-		wire := answering(iamIssued("t"))
-		own := []string(nil)
-		switch s := source.(type) {
-		case *IAM:
-			s.Endpoint, s.Password, s.HTTPClient = iamAddress+":8443/identity//", "a<b>&c\"d\\e ü", &http.Client{Transport: wire}
-		case *Agency:
-			own = []string{"token-of-the-user"}
-			s.Endpoint, s.Name, s.Source, s.HTTPClient = iamAddress+":8443/identity//", "deployers", agencyOn(nil).Source, &http.Client{Transport: wire}
+		wire := answering(iamIssued("token-of-the-user"))
+		i.Endpoint, i.Password, i.HTTPClient = iamAddress+":8443/identity//", "a<b>&c\"d\\e ü", &http.Client{Transport: wire}
+		bodies, tokens := []string{want}, [][]string{nil}
+		if i.AgencyDomainID+i.AgencyDomainName != "" {
+			i.AgencyName = "deployers"
+			bodies, tokens = []string{user(byID, ""), want}, [][]string{nil, {"token-of-the-user"}}
 		}
-		require.NoError(t, second(source.Token(t.Context())))
-		require.Equal(t, 1, wire.count())
-		assert.Equal(t, want, strings.TrimSuffix(wire.bodies[0], "\n"))
-		r := wire.requests[0]
-		assert.Equal(t, "POST "+iamAddress+":8443/identity/v3/auth/tokens?nocatalog=true", r.Method+" "+r.URL.String(), "the catalog is 100 kB that nobody reads")
-		assert.Equal(t, "application/json;charset=UTF-8", r.Header.Get("Content-Type"))
-		assert.Contains(t, r.Header.Get("User-Agent"), "apig-go/")
-		assert.Equal(t, own, r.Header["X-Auth-Token"])
-		assert.NotContains(t, r.Header, "Authorization")
-		assert.NotContains(t, r.Header, "X-Project-Id")
+		require.NoError(t, second(i.Token(t.Context())))
+		require.Equal(t, len(bodies), wire.count())
+		for n, r := range wire.requests {
+			assert.Equal(t, bodies[n], strings.TrimSuffix(wire.bodies[n], "\n"))
+			assert.Equal(t, "POST "+iamAddress+":8443/identity/v3/auth/tokens?nocatalog=true", r.Method+" "+r.URL.String(), "the catalog is 100 kB that nobody reads")
+			assert.Equal(t, "application/json;charset=UTF-8", r.Header.Get("Content-Type"))
+			assert.Contains(t, r.Header.Get("User-Agent"), "apig-go/")
+			assert.Equal(t, tokens[n], r.Header["X-Auth-Token"])
+			assert.NotContains(t, r.Header, "Authorization")
+			assert.NotContains(t, r.Header, "X-Project-Id")
+		}
 	}
 }
 
@@ -185,15 +177,15 @@ func TestIAMRefusal(t *testing.T) {
 		"400 Bad Request, IAM.0001: Invalid input. (request id 8080d377)": {
 			respondJSON(400, `{"error_msg":"Invalid input.","error_code":"IAM.0001"}`, "X-Request-Id", "8080d377"), ErrBadRequest},
 	} {
-		forIAMKinds(t, func(t *testing.T, op string, on func(http.RoundTripper, RetryPolicy) TokenSource) {
+		forIAMKinds(t, func(t *testing.T, op string, on func(http.RoundTripper) *IAM) {
 			wire := answering(tt.answer)
-			token, err := on(wire, iamSteady).Token(t.Context())
+			token, err := on(wire).Token(t.Context())
 			assert.Zero(t, token.Value)
 			require.ErrorIs(t, err, tt.sentinel)
 			assert.Equal(t, "apig: "+op+": "+text, err.Error())
 			assert.Equal(t, 1, wire.count(), "another attempt would be refused too")
 
-			c, mt := newTest(t, authBy(TokenAuth(on(wire, iamSteady))))
+			c, mt := newTest(t, authBy(TokenAuth(on(wire))))
 			_, err = c.Publish(t.Context(), testRequest)
 			require.EqualError(t, err, "apig: Publish API "+testAPI+": getting a token: "+op+": "+text)
 			var e *APIGError
@@ -206,9 +198,9 @@ func TestIAMRefusal(t *testing.T) {
 // IAM locks a user after a few wrong passwords. After one, every call in a minute gets the
 // same error without a request.
 func TestIAMRefusedPassword(t *testing.T) {
-	forIAMKinds(t, func(t *testing.T, _ string, on func(http.RoundTripper, RetryPolicy) TokenSource) {
+	forIAMKinds(t, func(t *testing.T, _ string, on func(http.RoundTripper) *IAM) {
 		wire := answering(respondJSON(401, iamWrongBody))
-		c, mt := newTest(t, authBy(TokenAuth(on(wire, iamSteady))))
+		c, mt := newTest(t, authBy(TokenAuth(on(wire))))
 		for minute := range 3 {
 			var wg sync.WaitGroup
 			for i := range 32 {
@@ -227,8 +219,8 @@ func TestIAMRefusedPassword(t *testing.T) {
 	})
 }
 
-// A token is only read, so a retry follows each failure that it may cure, by the source's
-// own policy.
+// A token is only read, so a retry follows each failure that it may cure, by the default
+// policy.
 func TestIAMRetries(t *testing.T) {
 	for want, failure := range map[string]httpmock.Responder{
 		"503 Service Unavailable, APIGW.0613: no IAM": respondJSON(503, `{"error_code":"APIGW.0613","error_msg":"no IAM"}`),
@@ -236,14 +228,14 @@ func TestIAMRetries(t *testing.T) {
 		"unreadable response: status 201, the answer has no X-Subject-Token": respondJSON(201, `{"token":{"expires_at":"2019-02-13T06:52:13.855000Z"}}`),
 		"unreadable response: status 200, the answer has no X-Subject-Token": respond(200, "<html>Sign in to the guest network</html>"),
 	} {
-		forIAMKinds(t, func(t *testing.T, op string, on func(http.RoundTripper, RetryPolicy) TokenSource) {
+		forIAMKinds(t, func(t *testing.T, op string, on func(http.RoundTripper) *IAM) {
 			wire := answering(failure, failure, failure, iamIssued("MIIFvgY"))
-			assert.Equal(t, 3*time.Second, took(func() { require.NoError(t, second(on(wire, iamSteady).Token(t.Context()))) }))
+			require.NoError(t, second(on(wire).Token(t.Context())))
 			assert.Equal(t, slices.Repeat(wire.bodies[:1], 4), wire.bodies, "the whole body each time")
 
-			_, err := on(answering(failure), RetryPolicy{MaxAttempts: 2}).Token(t.Context())
+			_, err := on(answering(failure)).Token(t.Context())
 			require.ErrorContains(t, err, want)
-			assert.ErrorContains(t, err, "(2 attempts)")
+			assert.ErrorContains(t, err, "(4 attempts)")
 			assert.NotErrorIs(t, err, ErrOutcomeUnknown, "a read has no outcome")
 		})
 	}
@@ -252,52 +244,46 @@ func TestIAMRetries(t *testing.T) {
 // A request for a token ends with its context, and an attempt after 60 s by default.
 func TestIAMTime(t *testing.T) {
 	hang := func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }
-	forIAMKinds(t, func(t *testing.T, op string, on func(http.RoundTripper, RetryPolicy) TokenSource) {
+	forIAMKinds(t, func(t *testing.T, op string, on func(http.RoundTripper) *IAM) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		var err error
-		assert.Equal(t, 10*time.Second, took(func() { _, err = on(answering(hang), iamSteady).Token(ctx) }))
+		assert.Equal(t, 10*time.Second, took(func() { _, err = on(answering(hang)).Token(ctx) }))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.ErrorContains(t, err, "apig: "+op+": ")
-		source := on(answering(hang, iamIssued("t")), iamSteady)
-		assert.Equal(t, time.Minute+time.Second, took(func() { require.NoError(t, second(source.Token(t.Context()))) }))
+		source := on(answering(hang, iamIssued("t")))
+		elapsed := took(func() { require.NoError(t, second(source.Token(t.Context()))) })
+		assert.InDelta(t, time.Minute+time.Second, elapsed, float64(time.Second), "an attempt and a wait")
 	})
 }
 
 func TestIAMMistakes(t *testing.T) {
 	iam := func(change func(*IAM)) *IAM { i := iamOn(nil); change(i); return i }
-	agency := func(change func(*Agency)) *Agency { a := agencyOn(nil); change(a); return a }
 	const cut = "\xe2\x82" // the beginning of a character, which JSON would change
-	for want, source := range map[string]TokenSource{
-		"IAM.Username and IAM.UserID are empty; IAM.Password is empty; IAM.Endpoint is empty; " +
-			"IAM.AttemptTimeout is 60ns, below 1ms: the number lacks a unit, such as time.Second; " +
-			"IAM.Retry.MaxAttempts is negative; IAM.Retry.MinWait 2s is above IAM.Retry.MaxWait 1s": &IAM{
-			AttemptTimeout: 60, Retry: RetryPolicy{MaxAttempts: -1, MinWait: 2 * time.Second, MaxWait: time.Second}},
+	const unreadable = " is not valid UTF-8; IAM."
+	for want, i := range map[string]*IAM{
+		"IAM.Username and IAM.UserID are empty; IAM.Password is empty; IAM.Endpoint is empty":                        {},
 		"IAM.DomainName and IAM.DomainID are empty, and Username needs one of them":                                  iam(func(i *IAM) { i.DomainName = "" }),
 		"IAM.Endpoint is not the address of a region, whose name is letters, digits and hyphens, such as cn-north-4": iam(func(i *IAM) { i.Endpoint = IAMEndpoint("evil.example/") }),
 		`IAM.Endpoint "http://iam.example.com" must be https (http only to a loopback address)`:                      iam(func(i *IAM) { i.Endpoint = "http://iam.example.com" }),
 		"IAM.Endpoint must not hold a user or password":                                                              iam(func(i *IAM) { i.Endpoint = "https://ci:" + iamPassword + "@iam.example.com" }),
 		"IAM.Endpoint ends in a version: leave out /v3, which each request adds by itself":                           iam(func(i *IAM) { i.Endpoint += "/v3/" }),
-		"IAM.Password is not valid UTF-8; IAM.UserID is not valid UTF-8; IAM.Username is not valid UTF-8; IAM.DomainID is not valid UTF-8; " +
-			"IAM.DomainName is not valid UTF-8; IAM.ProjectID is not valid UTF-8; IAM.ProjectName is not valid UTF-8": iam(func(i *IAM) {
+		"IAM.Password" + unreadable + "UserID" + unreadable + "Username" + unreadable + "DomainID" + unreadable + "DomainName" + unreadable +
+			"AgencyName" + unreadable + "AgencyDomainID" + unreadable + "ProjectID" + unreadable + "ProjectName is not valid UTF-8": iam(func(i *IAM) {
 			i.Password, i.UserID, i.Username, i.DomainID, i.DomainName, i.ProjectID, i.ProjectName = cut, cut, cut, cut, cut, cut, cut
+			i.AgencyName, i.AgencyDomainID = cut, cut
 		}),
+		"IAM.AgencyDomainName is not valid UTF-8": iam(func(i *IAM) { i.AgencyName, i.AgencyDomainName = "a", cut }),
 		"IAM.HTTPClient.Transport is a nil *http.Transport; IAM.Logger has no handler": iam(func(i *IAM) {
 			i.HTTPClient, i.Logger = &http.Client{Transport: (*http.Transport)(nil)}, &slog.Logger{}
 		}),
-
-		"Agency.Source is nil; Agency.Name is empty; one of Agency.DomainName and Agency.DomainID is needed; " +
-			"Agency.ProjectID and Agency.ProjectName exclude each other; Agency.Endpoint is empty; " +
-			"Agency.AttemptTimeout is negative; Agency.Retry.SettleWait is negative": &Agency{
-			AttemptTimeout: -1, ProjectID: "p", ProjectName: "n", Retry: RetryPolicy{SettleWait: -1}},
-		"one of Agency.DomainName and Agency.DomainID is needed": agency(func(a *Agency) { a.DomainID = "d" }),
-		"Agency.Source is nil": agency(func(a *Agency) { a.Source = (*IAM)(nil) }),
-		"Agency.Name is not valid UTF-8; Agency.DomainID is not valid UTF-8; Agency.ProjectName is not valid UTF-8": agency(func(a *Agency) {
-			a.Name, a.DomainName, a.DomainID, a.ProjectID, a.ProjectName = cut, "", cut, "", cut
+		"IAM.AgencyName is empty, and an account of an agency is set":             iam(func(i *IAM) { i.AgencyDomainID = "d" }),
+		"IAM.AgencyName needs one of IAM.AgencyDomainID and IAM.AgencyDomainName": iam(func(i *IAM) { i.AgencyName = "a" }),
+		"IAM.AgencyName needs one of IAM.AgencyDomainID and IAM.AgencyDomainName; IAM.Password is not valid UTF-8": iam(func(i *IAM) {
+			i.AgencyName, i.AgencyDomainID, i.AgencyDomainName, i.Password = "a", "d", "n", cut
 		}),
-		"Agency.DomainName is not valid UTF-8; Agency.ProjectID is not valid UTF-8": agency(func(a *Agency) { a.DomainName, a.ProjectID = cut, cut }),
 	} {
-		_, err := source.Token(t.Context())
+		_, err := i.Token(t.Context())
 		require.EqualError(t, err, "apig: invalid argument: "+want)
 		require.ErrorIs(t, err, ErrInvalidArgument)
 	}
@@ -315,9 +301,6 @@ func errorTree(err error) string {
 		return ""
 	}
 	text := fmt.Sprintf("%v\n%+v\n%#v\n%q\n", err, err, err, err)
-	if v, ok := err.(slog.LogValuer); ok {
-		text += fmt.Sprintln(v.LogValue())
-	}
 	switch e := err.(type) {
 	case interface{ Unwrap() error }:
 		text += errorTree(e.Unwrap())
@@ -329,27 +312,24 @@ func errorTree(err error) string {
 	return text
 }
 
-// The agency's source is asked for each token.
-func TestAgencySource(t *testing.T) {
-	wire := answering(iamIssued("t"))
-	a := agencyOn(wire)
-	a.Source = new(numbered)
+// The user's token of an agency is requested anew for each token of the agency.
+func TestAgencyUser(t *testing.T) {
+	wire := answering(iamIssued("own-1"), iamIssued("t"), iamIssued("own-2"), iamIssued("t"), respondJSON(401, iamWrongBody))
+	i := agencyOn(nil)
+	i.HTTPClient = &http.Client{Transport: wire}
 	for n := range 2 {
-		require.NoError(t, second(a.Token(t.Context())))
-		assert.Equal(t, fmt.Sprint("token-", n+1), wire.requests[n].Header.Get("X-Auth-Token"))
+		require.NoError(t, second(i.Token(t.Context())))
+		assert.Equal(t, fmt.Sprint("own-", n+1), wire.requests[2*n+1].Header.Get("X-Auth-Token"))
 	}
-	a.Source = iamOn(answering(respondJSON(401, iamWrongBody)))
-	c, _ := newTest(t, authBy(TokenAuth(a)))
+	c, _ := newTest(t, authBy(TokenAuth(i)))
 	_, err := c.Publish(t.Context(), testRequest)
 	require.ErrorIs(t, err, ErrUnauthorized)
 	assert.EqualError(t, err, "apig: Publish API "+testAPI+": getting a token: getting the token of the agency's user: IAM: 401 Unauthorized: The username or password is wrong.")
-	for _, own := range []Secret{"", "own-token-of-the-user\n"} {
-		a.Source = sourceFunc(func(context.Context) (Token, error) { return Token{Value: own}, nil })
-		_, err := a.Token(t.Context())
-		require.Error(t, err)
-		assert.NotContains(t, err.Error(), "own-token")
-	}
-	assert.Equal(t, 2, wire.count())
+
+	i.HTTPClient = &http.Client{Transport: answering(iamIssued("own-token of-the-user"))}
+	_, err = i.Token(t.Context())
+	require.ErrorContains(t, err, "IAM agency: the token has a space")
+	assert.NotContains(t, err.Error(), "own-token")
 }
 
 // iamSite is a site whose gateway has an IAM that knows the user of iamOn, and
@@ -364,12 +344,12 @@ func iamSite(t testing.TB) (*site, *IAM) {
 	return s, i
 }
 
-// agencyAt is an agency at the IAM of a site.
-func agencyAt(s *site, i *IAM) *Agency {
-	s.AddAgency(gateway.Agency{Name: "deployers", DomainName: "customer"})
-	a := agencyOn(i.HTTPClient.Transport)
-	a.Endpoint, a.Source, a.ProjectID = s.URL(), i, s.ProjectID()
-	return a
+// agencyAt is the IAM of a site, acting for an agency.
+func agencyAt(s *site, i *IAM) *IAM {
+	a := *i
+	a.AgencyName, a.AgencyDomainName = "deployers", "customer"
+	s.AddAgency(gateway.Agency{Name: a.AgencyName, DomainName: a.AgencyDomainName})
+	return &a
 }
 
 // Against the IAM of the gateway for tests, which looks at requests by itself.
@@ -387,9 +367,9 @@ func TestIAMLogsIn(t *testing.T) {
 			require.NoError(t, second(clientOf(t, s.Gateway, authBy(TokenAuth(&user))).Publish(t.Context(), s.request(""))))
 		}
 		require.NoError(t, second(clientOf(t, s.Gateway, authBy(TokenAuth(agency))).Publish(t.Context(), s.request(""))))
-		agency.DomainName, agency.DomainID, agency.ProjectID, agency.ProjectName = "", domain, "", "cn-north-4"
+		agency.AgencyDomainName, agency.AgencyDomainID, agency.ProjectID, agency.ProjectName = "", domain, "", "cn-north-4"
 		require.NoError(t, second(clientOf(t, s.Gateway, authBy(TokenAuth(agency))).Publish(t.Context(), s.request(""))))
-		agency.Name = "unknown"
+		agency.AgencyName = "unknown"
 		_, err := clientOf(t, s.Gateway, authBy(TokenAuth(agency))).Publish(t.Context(), s.request(""))
 		require.ErrorIs(t, err, ErrUnauthorized)
 		assert.ErrorContains(t, err, "getting a token: IAM agency: 401")
@@ -504,9 +484,8 @@ func TestIAMConnections(t *testing.T) {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	for _, hc := range []*http.Client{nil, {Transport: transport}} {
-		i, a := iamOn(nil), agencyOn(nil)
-		i.Endpoint, i.ProjectID, i.HTTPClient = g.URL(), g.ProjectID(), hc
-		a.Endpoint, a.ProjectID, a.HTTPClient, a.Source = g.URL(), g.ProjectID(), hc, i
+		a := agencyOn(nil)
+		a.Endpoint, a.ProjectID, a.HTTPClient = g.URL(), g.ProjectID(), hc
 		before := g.Accepted()
 		require.NoError(t, second(a.Token(t.Context())))
 		require.NoError(t, second(a.Token(t.Context())))

@@ -24,9 +24,9 @@ type Keys struct {
 	Expiry        time.Time
 }
 
-// Format prints the access key and the end of the keys with any verb, and nothing secret.
+// Format prints the access key with any verb, and nothing secret.
 func (k Keys) Format(s fmt.State, _ rune) {
-	fmt.Fprintf(s, "apig.Keys(%s, %s)", errorbody.Line(k.AccessKey, maxCode), ending(k.Expiry))
+	fmt.Fprintf(s, "apig.Keys(%s)", errorbody.Line(k.AccessKey, maxCode))
 }
 
 // KeySource gets keys. It needs no cache: [KeyAuth] has one. [*ECSKeys] is one. Keys must
@@ -35,15 +35,13 @@ type KeySource interface {
 	Keys(ctx context.Context) (Keys, error)
 }
 
-// StaticKeys authenticates by signing each request with a permanent access key and its
-// secret key (SDK-HMAC-SHA256). Nothing secret is sent. New refuses keys that are empty
-// or cannot be sent in a header. [KeyAuth] says how a Client keeps the service from
-// locking the key.
-func StaticKeys(accessKey, secretKey string) Authenticator {
-	return fixedKeys(Keys{AccessKey: accessKey, SecretKey: Secret(secretKey)})
+// StaticKeys authenticates by signing each request with keys that the caller has got
+// (SDK-HMAC-SHA256). A secret key is never sent. The keys are never renewed, and their
+// Expiry has no meaning here. New refuses keys that are empty or cannot be sent in a
+// header. [KeyAuth] says how a Client keeps the service from locking a key.
+func StaticKeys(keys Keys) Authenticator {
+	return &staticKeys{newPair(keys, new(trial)), keys.check()}
 }
-
-func fixedKeys(keys Keys) *staticKeys { return &staticKeys{newPair(keys, new(trial)), keys.check()} }
 
 type staticKeys struct {
 	pair *pair
@@ -79,15 +77,11 @@ func (s *staticKeys) authenticate(r *http.Request) (*pair, error) {
 //   - a request with a refused signature is not repeated. The keys are dropped, so that the
 //     next call asks source again.
 //
-// [Keys] are their own source, for temporary keys that the caller has got elsewhere: New
-// refuses them if they are empty or cannot be sent in a header. If source is nil or a nil
-// pointer, KeyAuth returns nil, and New reports that Auth is missing.
+// If source is nil or a nil pointer, KeyAuth returns nil, and New reports that Auth is
+// missing.
 func KeyAuth(source KeySource) Authenticator {
 	if isNil(source) {
 		return nil
-	}
-	if keys, ok := source.(Keys); ok {
-		return fixedKeys(keys)
 	}
 	var latest atomic.Pointer[pair]
 	return &keyAuth{credcache.New(func(ctx context.Context) (*pair, time.Time, error) {
@@ -308,6 +302,3 @@ func signs(auth Authenticator) bool {
 	}
 	return false
 }
-
-// Keys makes fixed keys their own source, for [KeyAuth].
-func (k Keys) Keys(context.Context) (Keys, error) { return k, nil }

@@ -36,14 +36,13 @@ func (f keysFunc) Keys(ctx context.Context) (Keys, error) { return f(ctx) }
 
 // keysKinds are all the ways to sign with the same permanent keys.
 var keysKinds = map[string]func(accessKey, secretKey string) Authenticator{
-	"StaticKeys": StaticKeys,
+	"StaticKeys": func(accessKey, secretKey string) Authenticator {
+		return StaticKeys(Keys{AccessKey: accessKey, SecretKey: Secret(secretKey)})
+	},
 	"KeyAuth": func(accessKey, secretKey string) Authenticator {
 		return KeyAuth(keysFunc(func(context.Context) (Keys, error) {
 			return Keys{AccessKey: accessKey, SecretKey: Secret(secretKey), Expiry: time.Now().Add(time.Hour)}, nil
 		}))
-	},
-	"Keys": func(accessKey, secretKey string) Authenticator {
-		return KeyAuth(Keys{AccessKey: accessKey, SecretKey: Secret(secretKey)})
 	},
 }
 
@@ -102,7 +101,7 @@ func second[T any](_ T, err error) error { return err }
 // agrees.
 func TestKeysSign(t *testing.T) {
 	for _, securityToken := range []string{"", keysSecurity} {
-		auth := KeyAuth(Keys{AccessKey: keysAccess, SecretKey: keysSecret, SecurityToken: Secret(securityToken)})
+		auth := StaticKeys(Keys{AccessKey: keysAccess, SecretKey: keysSecret, SecurityToken: Secret(securityToken)})
 		for name, call := range keysCalls {
 			virtually(t, name+" "+securityToken, func(t *testing.T) {
 				s := keysSite(t, securityToken)
@@ -163,7 +162,7 @@ func TestKeysBody(t *testing.T) {
 		r, err := http.NewRequest(http.MethodPut, "https://apig.example.com/x", strings.NewReader("{}"))
 		require.NoError(t, err)
 		r.GetBody = body
-		err = StaticKeys(keysAccess, keysSecret).Authenticate(r)
+		err = StaticKeys(Keys{AccessKey: keysAccess, SecretKey: keysSecret}).Authenticate(r)
 		if want == "" {
 			require.NoError(t, err)
 			continue
@@ -182,21 +181,16 @@ func TestKeysMistakes(t *testing.T) {
 		"the secret key" + space + "1 of 24":    {AccessKey: keysAccess, SecretKey: "ü" + keysSecret},
 		"the security token" + space + "4 of 7": {AccessKey: keysAccess, SecretKey: keysSecret, SecurityToken: "two six"},
 	} {
-		fixed := []Authenticator{KeyAuth(keys)}
-		if keys.SecurityToken == "" {
-			fixed = append(fixed, StaticKeys(keys.AccessKey, string(keys.SecretKey)))
-		}
-		for _, auth := range fixed {
-			cfg := testConfig(nil)
-			cfg.Auth, cfg.InstanceID = auth, ""
-			require.EqualError(t, second(New(cfg)), "apig: invalid argument: InstanceID is empty; Auth: "+want)
-			r, err := http.NewRequest(http.MethodGet, "https://apig.example.com/x", nil)
-			require.NoError(t, err)
-			require.EqualError(t, auth.Authenticate(r), want)
-			assert.Empty(t, r.Header)
-		}
-		c, mt := newTest(t, authBy(KeyAuth(keysFunc(keys.Keys))))
-		_, err := c.Publish(t.Context(), testRequest)
+		cfg := testConfig(nil)
+		cfg.Auth, cfg.InstanceID = StaticKeys(keys), ""
+		require.EqualError(t, second(New(cfg)), "apig: invalid argument: InstanceID is empty; Auth: "+want)
+		r, err := http.NewRequest(http.MethodGet, "https://apig.example.com/x", nil)
+		require.NoError(t, err)
+		require.EqualError(t, cfg.Auth.Authenticate(r), want)
+		assert.Empty(t, r.Header)
+
+		c, mt := newTest(t, authBy(KeyAuth(keysFunc(func(context.Context) (Keys, error) { return keys, nil }))))
+		_, err = c.Publish(t.Context(), testRequest)
 		require.EqualError(t, err, "apig: Publish API "+testAPI+": getting keys: "+want)
 		assert.Equal(t, NotApplied, OutcomeOf(err))
 		assert.Zero(t, mt.GetTotalCallCount())
@@ -241,7 +235,7 @@ func TestKeysRefused(t *testing.T) {
 		virtually(t, name, func(t *testing.T) {
 			s := keysSite(t, "")
 			version := s.theirs("")
-			err := call(clientOf(t, s.Gateway, authBy(StaticKeys(keysAccess, "sk-of-somebody-else"))), t.Context(), s.request(version.ID))
+			err := call(clientOf(t, s.Gateway, authBy(StaticKeys(Keys{AccessKey: keysAccess, SecretKey: "sk-of-somebody-else"}))), t.Context(), s.request(version.ID))
 			require.ErrorIs(t, err, ErrUnauthorized)
 			assert.Equal(t, NotApplied, OutcomeOf(err))
 			var e *APIGError
@@ -301,7 +295,7 @@ func TestKeysRefusedBatch(t *testing.T) {
 		for i := range ids {
 			ids[i] = fmt.Sprintf("%032x", i)
 		}
-		result, err := clientOf(t, s.Gateway, authBy(StaticKeys(keysAccess, "sk-of-somebody-else"))).
+		result, err := clientOf(t, s.Gateway, authBy(StaticKeys(Keys{AccessKey: keysAccess, SecretKey: "sk-of-somebody-else"}))).
 			PublishBatch(t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
 		assert.Equal(t, NotApplied, OutcomeOf(err))
 		assert.LessOrEqual(t, len(s.Gateway.Requests()), unprovenAtOnce)
@@ -342,7 +336,7 @@ func TestKeysProven(t *testing.T) {
 func TestKeysWaitForProof(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := keysSite(t, "")
-		c := clientOf(t, s.Gateway, authBy(StaticKeys(keysAccess, keysSecret)))
+		c := clientOf(t, s.Gateway, authBy(StaticKeys(Keys{AccessKey: keysAccess, SecretKey: keysSecret})))
 		s.Inject(gateway.Fault{Delay: time.Minute / 2, Status: 403, Body: noPermissionBody}.Times(unprovenAtOnce))
 		var wg sync.WaitGroup
 		for range unprovenAtOnce {
@@ -435,7 +429,7 @@ func TestKeysClock(t *testing.T) {
 		virtually(t, off.String(), func(t *testing.T) {
 			s := keysSite(t, "")
 			s.SetClock(func() time.Time { return time.Now().Add(off) })
-			_, err := clientOf(t, s.Gateway, authBy(StaticKeys(keysAccess, "sk-of-somebody-else"))).Publish(t.Context(), s.request(""))
+			_, err := clientOf(t, s.Gateway, authBy(StaticKeys(Keys{AccessKey: keysAccess, SecretKey: "sk-of-somebody-else"}))).Publish(t.Context(), s.request(""))
 			require.ErrorIs(t, err, ErrUnauthorized)
 			if want == "" {
 				assert.NotContains(t, err.Error(), "clock")
@@ -465,7 +459,7 @@ func TestKeysClockNote(t *testing.T) {
 	} {
 		auth := StaticToken(testToken)
 		if tt.signed {
-			auth = StaticKeys(keysAccess, keysSecret)
+			auth = StaticKeys(Keys{AccessKey: keysAccess, SecretKey: keysSecret})
 		}
 		e := refusal(t, respondJSON(tt.status, long, tt.header...), authBy(auth))
 		assert.Equal(t, tt.noted, strings.HasSuffix(e.Message, " off the gateway's)"), "%s: %s", name, e.Message)
@@ -478,7 +472,7 @@ func TestKeysClockNote(t *testing.T) {
 func TestKeysEcho(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := keysSite(t, keysSecurity)
-		c := clientOf(t, s.Gateway, authBy(KeyAuth(Keys{AccessKey: keysAccess, SecretKey: "sk-of-somebody-else", SecurityToken: keysSecurity})))
+		c := clientOf(t, s.Gateway, authBy(StaticKeys(Keys{AccessKey: keysAccess, SecretKey: "sk-of-somebody-else", SecurityToken: keysSecurity})))
 		_, err := c.Publish(t.Context(), s.request(""))
 		require.ErrorIs(t, err, ErrUnauthorized)
 		assert.Contains(t, err.Error(), "x-security-token:REDACTED", "the echo is there")

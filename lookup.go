@@ -10,32 +10,14 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/apig-go/apig/internal/errorbody"
 )
 
 // Environment is a place that APIs are published in.
 type Environment struct {
-	ID         string    `json:"id"`
-	Name       string    `json:"name"`
-	Remark     string    `json:"remark"`
-	CreateTime time.Time `json:"create_time,omitzero"` // zero if it cannot be read
-}
-
-// UnmarshalJSON reads the service's form. A time that cannot be read is zero.
-func (e *Environment) UnmarshalJSON(b []byte) error {
-	if isNull(b) {
-		return nil
-	}
-	type plain Environment
-	wire := struct {
-		*plain
-		CreateTime rawText `json:"create_time"`
-	}{plain: (*plain)(e)}
-	err := json.Unmarshal(b, &wire)
-	e.CreateTime = parseTime(wire.CreateTime.text())
-	return err
+	ID   string `json:"id"`
+	Name string `json:"name"`
 }
 
 // Environments lists the environments of the gateway as [Client.APIs] lists APIs.
@@ -56,30 +38,18 @@ func (c *Client) EnvironmentByName(ctx context.Context, name string) (*Environme
 	return exactlyOne(op, name, func() ([]Environment, error) { return c.environments(ctx, op) }, func(e *Environment) string { return e.Name })
 }
 
-// API is an API of the gateway, with the environments where it is published. Its JSON
-// lacks the Publications.
+// API is an API of the gateway. Its JSON lacks the Environments.
 type API struct {
 	ID           string        `json:"id"`
 	Name         string        `json:"name"`
 	GroupID      string        `json:"group_id"`
 	GroupName    string        `json:"group_name"`
-	Protocol     string        `json:"req_protocol"`
 	Method       string        `json:"req_method"`
 	Path         string        `json:"req_uri"`
-	AuthType     string        `json:"auth_type"`
-	Remark       string        `json:"remark"`
-	Publications []Publication `json:"-"` // newest first, as the service gives them
+	Environments []Environment `json:"-"` // where it is published
 }
 
-// Publication is one environment that an API is published in.
-type Publication struct {
-	EnvID       string
-	EnvName     string
-	PublishID   string
-	PublishTime time.Time // zero if it cannot be read
-}
-
-// UnmarshalJSON reads the service's form. The form has four parallel lists for the
+// UnmarshalJSON reads the service's form. The form has two parallel lists for the
 // environments; each list is one text, joined by "|".
 func (a *API) UnmarshalJSON(b []byte) error {
 	if isNull(b) {
@@ -88,16 +58,14 @@ func (a *API) UnmarshalJSON(b []byte) error {
 	type plain API
 	wire := struct {
 		*plain
-		EnvIDs       rawText `json:"run_env_id"`
-		EnvNames     rawText `json:"run_env_name"`
-		PublishIDs   rawText `json:"publish_id"`
-		PublishTimes rawText `json:"publish_time"`
+		EnvIDs   rawText `json:"run_env_id"`
+		EnvNames rawText `json:"run_env_name"`
 	}{plain: (*plain)(a)}
 	if err := json.Unmarshal(b, &wire); err != nil {
 		return err
 	}
-	a.Publications = nil
-	ids := wire.EnvIDs.text()
+	a.Environments = nil
+	ids, names := wire.EnvIDs.text(), wire.EnvNames.text()
 	if ids == "" {
 		return nil
 	}
@@ -105,19 +73,13 @@ func (a *API) UnmarshalJSON(b []byte) error {
 	if n > maxEnvironments {
 		return fmt.Errorf("it is published in more than %d environments", maxEnvironments)
 	}
-	a.Publications = make([]Publication, n)
-	names, publications, times := wire.EnvNames.text(), wire.PublishIDs.text(), wire.PublishTimes.text()
-	for i := range a.Publications {
-		p, at := &a.Publications[i], ""
-		p.EnvID, ids, _ = strings.Cut(ids, "|")
-		p.EnvName, names, _ = strings.Cut(names, "|")
-		p.PublishID, publications, _ = strings.Cut(publications, "|")
-		at, times, _ = strings.Cut(times, "|")
-		p.PublishTime = parseTime(at)
-		for _, id := range []string{p.EnvID, p.PublishID} { // not searched for credentials: a page may have 200,000
-			if id != "" && (!isID(id) || errorbody.Line(id, maxCode) != id) {
-				return fmt.Errorf("it has an invalid ID: %s", errorbody.Line(id, maxCode))
-			}
+	a.Environments = make([]Environment, n)
+	for i := range a.Environments {
+		e := &a.Environments[i]
+		e.ID, ids, _ = strings.Cut(ids, "|")
+		e.Name, names, _ = strings.Cut(names, "|")
+		if e.ID != "" && (!isID(e.ID) || errorbody.Line(e.ID, maxCode) != e.ID) { // not searched for credentials: a page may have 100,000
+			return fmt.Errorf("it has an invalid ID: %s", errorbody.Line(e.ID, maxCode))
 		}
 	}
 	return nil

@@ -52,8 +52,7 @@ func TestEnvironments(t *testing.T) {
 	var queries []url.Values
 	mt.RegisterResponder(http.MethodGet, envsURL, queriesTo(&queries, respondJSON(200, envsBody)))
 	dev := Environment{
-		ID: "7a1ad0c350844ee69435ab297c1e6d18", Name: "DEV", Remark: "Development environment",
-		CreateTime: time.Date(2020, 7, 31, 6, 57, 8, 0, time.UTC),
+		ID: "7a1ad0c350844ee69435ab297c1e6d18", Name: "DEV",
 	}
 	got, err := collect(c.Environments(t.Context()))
 	require.NoError(t, err)
@@ -72,8 +71,7 @@ func TestAPIs(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []API{{
 		ID: testAPI, Name: "Api_http", GroupID: "c77f5e81d9cb4424bf704ef2b0ac7600", GroupName: "api_group_001",
-		Protocol: "HTTPS", Method: "GET", Path: "/test/http", AuthType: "AUTHORIZER", Remark: "for the shop",
-		Publications: []Publication{{EnvID: "e1"}},
+		Method: "GET", Path: "/test/http", Environments: []Environment{{ID: "e1"}},
 	}}, got)
 }
 
@@ -101,12 +99,11 @@ func TestAPIQuery(t *testing.T) {
 // All IDs of an API are checked, not its own alone.
 func TestIDsOfAnAPI(t *testing.T) {
 	for row, bad := range map[string]string{
-		`"group_id":"","run_env_id":"e1|"`:          "",
-		`"group_id":"../x"`:                         "../x",
-		`"run_env_id":"e1|../x"`:                    "../x",
-		`"run_env_id":"e1","publish_id":"a b"`:      "a b",
-		`"group_id":"` + testToken + `"`:            "REDACTED",
-		`"run_env_id":"e1","publish_id":"a\u202eb"`: `a\u202eb`,
+		`"group_id":"","run_env_id":"e1|"`: "",
+		`"group_id":"../x"`:                "../x",
+		`"run_env_id":"e1|../x"`:           "../x",
+		`"group_id":"` + testToken + `"`:   "REDACTED",
+		`"run_env_id":"a\u202eb"`:          `a\u202eb`,
 	} {
 		c, mt := newTest(t, attempts(1))
 		mt.RegisterResponder(http.MethodGet, apisURL, respondJSON(200, `{"total":1,"apis":[{"id":"a",`+row+`}]}`))
@@ -251,17 +248,6 @@ func TestLookupOfAGateway(t *testing.T) {
 		}
 		got, err := s.APIByName(t.Context(), "orders")
 		require.NoError(t, err)
-		inDev, _ := s.Gateway.Published(s.api, dev)
-		inRelease, _ := s.Gateway.Published(s.api, EnvRelease)
-		require.Len(t, got.Publications, 2)
-		for i, want := range []Publication{
-			{dev, "DEV", inDev.PublishID, inDev.Time.Truncate(time.Second)},
-			{EnvRelease, "RELEASE", inRelease.PublishID, inRelease.Time.Truncate(time.Second)},
-		} {
-			p := got.Publications[i]
-			assert.True(t, p.PublishTime.Equal(want.PublishTime), "newest first")
-			want.PublishTime = p.PublishTime
-			assert.Equal(t, want, p)
-		}
+		assert.Equal(t, []Environment{{dev, "DEV"}, {EnvRelease, "RELEASE"}}, got.Environments, "the newest first")
 	})
 }

@@ -45,12 +45,10 @@ func TestTimes(t *testing.T) {
 	for name, tt := range tests {
 		var record PublishRecord
 		var version Version
-		var environment Environment
 		require.NoError(t, json.Unmarshal([]byte(`{"publish_time":`+tt.raw+`,"version_id":"v"}`), &record))
 		require.NoError(t, json.Unmarshal([]byte(`{"publish_time":`+tt.raw+`,"version_id":"v"}`), &version))
-		require.NoError(t, json.Unmarshal([]byte(`{"create_time":`+tt.raw+`,"id":"v"}`), &environment))
-		assert.Equal(t, "v v v", record.VersionID+" "+version.ID+" "+environment.ID)
-		for _, got := range []time.Time{record.PublishTime, version.PublishTime, environment.CreateTime} {
+		assert.Equal(t, "v v", record.VersionID+" "+version.ID)
+		for _, got := range []time.Time{record.PublishTime, version.PublishTime} {
 			assert.True(t, got.Equal(tt.want), "%s: got %v, want %v", name, got, tt.want)
 			assert.Equal(t, tt.want.IsZero(), got.IsZero())
 		}
@@ -77,7 +75,7 @@ func TestModelsJSON(t *testing.T) {
 		"version, tag": {Version{Tag: "3fa9c1b2d0"}, new(Version), `{"version_id":"","version_no":"","api_id":"","env_id":"","env_name":"","remark":"apig:3fa9c1b2d0","status":0}`},
 		"version":      {Version{ID: "v", Status: inEffect, PublishTime: at}, new(Version), `{"version_id":"v","version_no":"","api_id":"","env_id":"","env_name":"","remark":"","publish_time":"2020-08-03T01:36:00Z","status":1}`},
 		"old version":  {Version{ID: "v", Status: 2}, new(Version), `{"version_id":"v","version_no":"","api_id":"","env_id":"","env_name":"","remark":"","status":2}`},
-		"environment":  {Environment{ID: "e", Name: "DEV"}, new(Environment), `{"id":"e","name":"DEV","remark":""}`},
+		"environment":  {Environment{ID: "e", Name: "DEV"}, new(Environment), `{"id":"e","name":"DEV"}`},
 	} {
 		b, err := json.Marshal(tt.value)
 		require.NoError(t, err, name)
@@ -90,7 +88,7 @@ func TestModelsJSON(t *testing.T) {
 // What is of a wrong type is an error, not half a value.
 func TestModelsOfWrongTypes(t *testing.T) {
 	for _, into := range []any{new(PublishRecord), new(Version), new(Environment), new(API)} {
-		for _, body := range []string{`[]`, `"x"`, `5`, `{"remark":5}`, `{"remark":"x"`} {
+		for _, body := range []string{`[]`, `"x"`, `5`, `{"remark":5,"name":5}`, `{"remark":"x"`} {
 			assert.Error(t, json.Unmarshal([]byte(body), into), "%T of %s", into, body)
 		}
 	}
@@ -102,8 +100,7 @@ func TestModelsOfNull(t *testing.T) {
 	for _, tt := range []struct{ got, want any }{
 		{&PublishRecord{APIID: "a", PublishTime: at, RequestID: "r", Recovered: true}, &PublishRecord{APIID: "a", PublishTime: at, RequestID: "r", Recovered: true}},
 		{&Version{ID: "v", PublishTime: at}, &Version{ID: "v", PublishTime: at}},
-		{&Environment{ID: "e", CreateTime: at}, &Environment{ID: "e", CreateTime: at}},
-		{&API{ID: "a", Publications: []Publication{{EnvID: "e"}}}, &API{ID: "a", Publications: []Publication{{EnvID: "e"}}}},
+		{&API{ID: "a", Environments: []Environment{{ID: "e"}}}, &API{ID: "a", Environments: []Environment{{ID: "e"}}}},
 	} {
 		require.NoError(t, tt.got.(json.Unmarshaler).UnmarshalJSON([]byte("null")))
 		assert.Equal(t, tt.want, tt.got)
@@ -113,52 +110,35 @@ func TestModelsOfNull(t *testing.T) {
 	assert.Equal(t, "a", within.Record.APIID)
 }
 
-// apiRow is an API in a list with what belongs to its publications.
+// apiRow is an API in a list, with its environments.
 func apiRow(parts string) string { return `{"id":"a","name":"orders"` + parts + `}` }
 
-// What belongs to the environments of an API stands in four parallel lists, of
-// which the first says which environments there are.
-func TestPublications(t *testing.T) {
-	at := time.Date(2020, 8, 3, 1, 36, 0, 0, time.UTC)
-	tests := map[string]struct {
+// The environments of an API stand in two parallel lists. The first says how many there are.
+func TestEnvironmentsOfAnAPI(t *testing.T) {
+	for name, tt := range map[string]struct {
 		parts string
-		want  []Publication
+		want  []Environment
 	}{
 		"not published":                 {"", nil},
-		"not published, says the empty": {`,"run_env_id":"","run_env_name":"","publish_id":"","publish_time":""`, nil},
-		"not published, says null":      {`,"run_env_id":null,"run_env_name":null,"publish_id":null,"publish_time":null`, nil},
-		"in one environment": {
-			`,"run_env_id":"e1","run_env_name":"RELEASE","publish_id":"p1","publish_time":"2020-08-03T01:36:00Z"`,
-			[]Publication{{"e1", "RELEASE", "p1", at}},
-		},
-		"in three": {
-			`,"run_env_id":"e3|e1|e2","run_env_name":"C|A|B","publish_id":"p3|p1|p2","publish_time":"2020-08-03T01:36:02Z|2020-08-03T01:36:01Z|2020-08-03T01:36:00Z"`,
-			[]Publication{{"e3", "C", "p3", at.Add(2 * time.Second)}, {"e1", "A", "p1", at.Add(time.Second)}, {"e2", "B", "p2", at}},
-		},
-		"parts are missing": {
-			`,"run_env_id":"e1|e2|e3","run_env_name":"A","publish_id":"p1|p2","publish_time":"2020-08-03T01:36:00Z|2020-08-03T01:36:00Z"`,
-			[]Publication{{"e1", "A", "p1", at}, {"e2", "", "p2", at}, {"e3", "", "", time.Time{}}},
-		},
-		"a list is missing": {`,"run_env_id":"e1|e2","publish_id":"p1|p2"`, []Publication{{EnvID: "e1", PublishID: "p1"}, {EnvID: "e2", PublishID: "p2"}}},
-		"parts are empty": {
-			`,"run_env_id":"e1|e2","run_env_name":"|B","publish_id":"p1|","publish_time":"|2020-08-03T01:36:00Z"`,
-			[]Publication{{"e1", "", "p1", time.Time{}}, {"e2", "B", "", at}},
-		},
-		"too many names":             {`,"run_env_id":"e1","run_env_name":"A|B","publish_id":"p1|p2"`, []Publication{{EnvID: "e1", EnvName: "A", PublishID: "p1"}}},
-		"a time that cannot be read": {`,"run_env_id":"e1|e2","publish_time":"now|2020-08-03T01:36:00Z"`, []Publication{{EnvID: "e1"}, {EnvID: "e2", PublishTime: at}}},
-		"of wrong types":             {`,"run_env_id":"e1","run_env_name":5,"publish_id":["p1"],"publish_time":{}`, []Publication{{EnvID: "e1"}}},
-		"no environments":            {`,"run_env_id":5,"run_env_name":"A"`, nil},
-		"repeated":                   {`,"run_env_id":"e1|e2","run_env_id":"e3"`, []Publication{{EnvID: "e3"}}},
-	}
-	for name, tt := range tests {
-		got := API{Publications: []Publication{{EnvID: "of before"}}}
+		"not published, says the empty": {`,"run_env_id":"","run_env_name":""`, nil},
+		"not published, says null":      {`,"run_env_id":null,"run_env_name":null`, nil},
+		"in one environment":            {`,"run_env_id":"e1","run_env_name":"RELEASE"`, []Environment{{"e1", "RELEASE"}}},
+		"in three":                      {`,"run_env_id":"e3|e1|e2","run_env_name":"C|A|B"`, []Environment{{"e3", "C"}, {"e1", "A"}, {"e2", "B"}}},
+		"names are missing":             {`,"run_env_id":"e1|e2","run_env_name":"A"`, []Environment{{"e1", "A"}, {"e2", ""}}},
+		"all names are missing":         {`,"run_env_id":"e1|e2"`, []Environment{{"e1", ""}, {"e2", ""}}},
+		"too many names":                {`,"run_env_id":"e1","run_env_name":"A|B"`, []Environment{{"e1", "A"}}},
+		"names of a wrong type":         {`,"run_env_id":"e1","run_env_name":5`, []Environment{{"e1", ""}}},
+		"IDs of a wrong type":           {`,"run_env_id":5,"run_env_name":"A"`, nil},
+		"repeated":                      {`,"run_env_id":"e1|e2","run_env_id":"e3"`, []Environment{{"e3", ""}}},
+	} {
+		got := API{Environments: []Environment{{ID: "of before"}}}
 		require.NoError(t, json.Unmarshal([]byte(apiRow(tt.parts)), &got), name)
-		assert.Equal(t, API{ID: "a", Name: "orders", Publications: tt.want}, got, name)
+		assert.Equal(t, API{ID: "a", Name: "orders", Environments: tt.want}, got, name)
 	}
 	most := apiRow(`,"run_env_id":"e` + strings.Repeat("|e", maxEnvironments-1) + `"`)
 	var api API
 	require.NoError(t, json.Unmarshal([]byte(most), &api))
-	assert.Len(t, api.Publications, maxEnvironments)
+	assert.Len(t, api.Environments, maxEnvironments)
 	assert.EqualError(t, json.Unmarshal([]byte(strings.Replace(most, "e|e", "e|e|e", 1)), &api), "it is published in more than 200 environments")
 }
 
@@ -190,12 +170,12 @@ func FuzzTime(f *testing.F) {
 	})
 }
 
-func FuzzPublications(f *testing.F) {
+func FuzzEnvironmentsOfAnAPI(f *testing.F) {
 	for _, ids := range []string{"", "e1", "e1|e2", "|", "||", "e1|", strings.Repeat("|", 199), strings.Repeat("|", 200)} {
-		f.Add(ids, "A|B", "2020-08-03T01:36:00Z")
+		f.Add(ids, "A|B")
 	}
-	f.Fuzz(func(t *testing.T, ids, names, times string) {
-		row, err := json.Marshal(map[string]string{"run_env_id": ids, "run_env_name": names, "publish_time": times})
+	f.Fuzz(func(t *testing.T, ids, names string) {
+		row, err := json.Marshal(map[string]string{"run_env_id": ids, "run_env_name": names})
 		if err != nil || !utf8.ValidString(ids+names) {
 			t.Skip("not texts")
 		}
@@ -208,8 +188,8 @@ func FuzzPublications(f *testing.F) {
 			return
 		}
 		var gotIDs, gotNames []string
-		for _, p := range api.Publications {
-			gotIDs, gotNames = append(gotIDs, p.EnvID), append(gotNames, p.EnvName)
+		for _, e := range api.Environments {
+			gotIDs, gotNames = append(gotIDs, e.ID), append(gotNames, e.Name)
 		}
 		if got := strings.Join(gotIDs, "|"); len(ids) > 0 && len(got) != len(ids) {
 			t.Errorf("%q for %q", got, ids)

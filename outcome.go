@@ -2,7 +2,6 @@ package apig
 
 import (
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/apig-go/apig/internal/errorbody"
@@ -115,27 +114,6 @@ func (e *UnknownError) Unwrap() []error {
 		tree = append(tree, e.ended)
 	}
 	return tree
-}
-
-// LogValue makes the error a group in structured logs.
-func (e *UnknownError) LogValue() slog.Value {
-	attrs := []slog.Attr{slog.String("op", errorbody.Line(e.Op, maxCode))}
-	for _, a := range []slog.Attr{
-		slog.String("instance_id", errorbody.Line(e.InstanceID, maxCode)),
-		slog.String("api_id", errorbody.Line(e.APIID, maxCode)),
-		slog.String("env_id", errorbody.Line(e.EnvID, maxCode)),
-		slog.String("version_id", errorbody.Line(e.VersionID, maxCode)),
-		slog.String("remark", errorbody.Line(e.Remark, maxMessage)),
-		slog.String("tag", errorbody.Line(e.Tag, maxCode)),
-	} {
-		if a.Value.String() != "" {
-			attrs = append(attrs, a)
-		}
-	}
-	if !e.SentAt.IsZero() {
-		attrs = append(attrs, slog.Time("sent_at", e.SentAt))
-	}
-	return slog.GroupValue(append(attrs, slog.Int("attempts", e.Attempts), slog.String("reason", e.reason()))...)
 }
 
 // stillUnknown is the error after another look that did not settle it.

@@ -305,7 +305,7 @@ func classifyUnanswered(f *failure) verdict {
 // throttled reports whether the service refuses the client's requests, and not
 // just this one.
 func (f *failure) throttled() bool {
-	return f.verdict == busy && errors.Is(f.err, ErrThrottled) && f.code != CodeOncePerMinute
+	return f.verdict == busy && errors.Is(f.err, ErrThrottled) && f.code != codeOncePerMinute
 }
 
 // arrivesWithin is how long after its failure a request may still be applied.

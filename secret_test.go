@@ -60,16 +60,11 @@ type credential struct {
 }
 
 func credentialKinds() map[string]credential {
-	retry := RetryPolicy{MinWait: time.Second, MaxWait: time.Second}
 	end := time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC)
 	token := Token{Value: secretToken, Expiry: end}
 	keys := Keys{AccessKey: "AKTESTTESTTEST", SecretKey: secretKey, SecurityToken: secretSecurityToken, Expiry: end}
 	secret := Secret(secretToken)
-	iam := IAM{Endpoint: testEndpoint, Username: "user", DomainName: "domain", Password: secretPassword, ProjectName: "cn-north-4", Retry: retry}
-	agency := Agency{
-		Endpoint: testEndpoint, Name: "agency", DomainName: "domain", Retry: retry,
-		Source: sourceFunc(func(context.Context) (Token, error) { return token, nil }),
-	}
+	iam := IAM{Endpoint: testEndpoint, Username: "user", DomainName: "domain", Password: secretPassword, ProjectName: "cn-north-4"}
 	return map[string]credential{
 		"secret": {
 			secrets: []string{secretToken},
@@ -97,23 +92,25 @@ func credentialKinds() map[string]credential {
 			values:  []held{shown(iam), behind(&iam), behind(TokenSource(&iam))},
 		},
 		"agency": {
-			secrets: []string{secretToken},
+			secrets: []string{secretPassword, secretToken},
 			auth: func(transport http.RoundTripper, log *slog.Logger) Authenticator {
-				agency := agency
-				agency.HTTPClient, agency.Logger = &http.Client{Transport: transport}, log
-				return TokenAuth(&agency)
+				iam := iam
+				iam.AgencyName, iam.AgencyDomainName = "agency", "owner"
+				iam.HTTPClient, iam.Logger = &http.Client{Transport: userTokens{transport}}, log
+				return TokenAuth(&iam)
 			},
 			fetches: true,
-			values:  []held{shown(agency), behind(&agency), behind(&Agency{Source: &iam})},
 		},
 		"static keys": {
 			secrets: []string{secretKey},
-			auth:    func(http.RoundTripper, *slog.Logger) Authenticator { return StaticKeys("AKTESTTESTTEST", secretKey) },
+			auth: func(http.RoundTripper, *slog.Logger) Authenticator {
+				return StaticKeys(Keys{AccessKey: "AKTESTTESTTEST", SecretKey: secretKey})
+			},
 		},
 		"temporary keys": {
 			secrets: []string{secretKey, secretSecurityToken},
-			auth:    func(http.RoundTripper, *slog.Logger) Authenticator { return KeyAuth(keys) },
-			values:  []held{shown(keys), behind(&keys), behind(KeySource(&keys))},
+			auth:    func(http.RoundTripper, *slog.Logger) Authenticator { return StaticKeys(keys) },
+			values:  []held{shown(keys), behind(&keys)},
 		},
 		"ECS keys": {
 			secrets: []string{secretKey, secretSecurityToken},

@@ -265,7 +265,7 @@ func (c *Client) logSettled(ctx context.Context, items []*item, requests int, be
 	c.log.LogAttrs(ctx, slog.LevelWarn, "apig: settled", append(op.attrs(),
 		slog.Int("apis", len(items)),
 		slog.Int("attempt", requests),
-		slog.Any("reason", items[0].failed.err),
+		slog.String("reason", textOf(items[0].failed.err)),
 		slog.Duration("duration", time.Since(begin)),
 		slog.Int("applied", count[done]),
 		slog.Int("not_applied", count[ready]),

@@ -31,6 +31,14 @@ func subject(op, apiID string) string {
 	return s
 }
 
+// textOf is the text of an error that may be nil.
+func textOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
 // sameOrEmpty compares the ID of an answer, which may leave it out, with the one
 // that was asked for.
 func sameOrEmpty(got, asked string) bool { return got == "" || strings.EqualFold(got, asked) }

@@ -55,19 +55,12 @@ func (c *Client) Published(ctx context.Context, apiID, envID string) (*Version, 
 type Definition struct {
 	APIID     string `json:"id"`
 	Name      string `json:"name"`
-	GroupID   string `json:"group_id"`
-	GroupName string `json:"group_name"`
-	Protocol  string `json:"req_protocol"`
-	Method    string `json:"req_method"`
-	Path      string `json:"req_uri"`
-	AuthType  string `json:"auth_type"`
 	EnvID     string `json:"run_env_id"`
-	EnvName   string `json:"run_env_name"`
 	PublishID string `json:"publish_id"`
 	VersionID string `json:"version_id"`
 
-	// Raw is the whole definition as the gateway gave it, with the parameters
-	// and backends that are not typed here.
+	// Raw is the whole definition as the gateway gave it, with its path, parameters
+	// and backends.
 	Raw json.RawMessage `json:"-"`
 }
 
@@ -105,7 +98,7 @@ func readDefinition(ctx context.Context, s *service, op, apiID, path string) (*D
 			if d.APIID == "" || apiID != "" && !strings.EqualFold(d.APIID, apiID) {
 				return nil, errors.New("the body is not the definition of this API")
 			}
-			if err := a.checkIDs(d.APIID, d.GroupID, d.EnvID, d.PublishID, d.VersionID); err != nil {
+			if err := a.checkIDs(d.APIID, d.EnvID, d.PublishID, d.VersionID); err != nil {
 				return nil, err
 			}
 			return d, nil

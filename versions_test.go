@@ -242,8 +242,7 @@ func TestDefinitions(t *testing.T) {
 			assert.JSONEq(t, definitionBody, string(got.Raw))
 			got.Raw = nil
 			assert.Equal(t, &Definition{
-				APIID: testAPI, Name: "Api_http", GroupID: "c77f5e81d9cb4424bf704ef2b0ac7600", GroupName: "api_group_001",
-				Protocol: "HTTPS", Method: "GET", Path: "/test/http", AuthType: "AUTHORIZER", EnvID: EnvRelease, EnvName: "RELEASE",
+				APIID: testAPI, Name: "Api_http", EnvID: EnvRelease,
 				PublishID: "9191cdb430724d4b8586ed7f1b962ca2", VersionID: publishedVersion,
 			}, got)
 
@@ -254,7 +253,7 @@ func TestDefinitions(t *testing.T) {
 				assert.Equal(t, []error{ErrBadResponse}, matches(err), body)
 				assert.True(t, strings.HasPrefix(err.Error(), "apig: "+call.text+": unreadable response: status 200, the body is not "), err)
 			}
-			for _, field := range []string{"group_id", "run_env_id", "publish_id", "version_id"} {
+			for _, field := range []string{"run_env_id", "publish_id", "version_id"} {
 				mt.RegisterResponder(http.MethodGet, call.url, respondJSON(200, `{"id":"`+testAPI+`","`+field+`":"../x"}`))
 				_, err = call.do(c)
 				require.ErrorContains(t, err, "it has an invalid ID: ../x", field)
@@ -276,7 +275,7 @@ func TestDefinitionsOfAGateway(t *testing.T) {
 		for _, v := range []gateway.Version{older, newer} {
 			d, err := s.VersionDefinition(t.Context(), v.ID)
 			require.NoError(t, err)
-			assert.Equal(t, []string{v.ID, s.api, "orders", "RELEASE"}, []string{d.VersionID, d.APIID, d.Name, d.EnvName})
+			assert.Equal(t, []string{v.ID, s.api, "orders", EnvRelease}, []string{d.VersionID, d.APIID, d.Name, d.EnvID})
 		}
 		d, err := s.RuntimeDefinition(t.Context(), s.api, EnvRelease)
 		require.NoError(t, err)

@@ -28,7 +28,7 @@ type target struct {
 	name         string
 	group        string
 	groupID      string
-	publications []apig.Publication
+	environments []apig.Environment
 	listed       bool  // the gateway has shown it
 	err          error // it could not be found
 }
@@ -230,7 +230,7 @@ func listAPIs(ctx context.Context, client *apig.Client, query apig.APIQuery) ([]
 			return nil, err
 		}
 		targets = append(targets, target{
-			asked: a.Name, id: a.ID, name: a.Name, group: a.GroupName, groupID: a.GroupID, publications: a.Publications, listed: true,
+			asked: a.Name, id: a.ID, name: a.Name, group: a.GroupName, groupID: a.GroupID, environments: a.Environments, listed: true,
 		})
 	}
 	return targets, nil

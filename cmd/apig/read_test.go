@@ -95,7 +95,7 @@ func TestList(t *testing.T) {
 	s.AddAPIIn(shop, "cart")
 	s.publish(s.orders, s.staging, "")
 	got := s.run("list", "environments")
-	assert.Regexp(t, `NAME +ID +REMARK\nRELEASE +`+release+`\nstaging +`+s.staging, got.stdout)
+	assert.Regexp(t, `NAME +ID\nRELEASE +`+release+`\nstaging +`+s.staging, got.stdout)
 	assert.Regexp(t, `(?m)^shop +`+shop+` +1$`, s.run("list", "groups").stdout)
 	assert.Regexp(t, `(?m)^DEFAULT/orders +`+s.orders+` +staging$`, s.run("list", "apis").stdout)
 	assert.Equal(t, "DEFAULT/orders\nDEFAULT/users\nshop/cart\n", s.run("list", "apis", "-o", "name").stdout)

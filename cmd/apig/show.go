@@ -115,7 +115,7 @@ func (p *program) show(c *cobra.Command, o showFlags, inEffect bool) error {
 func readShown(ctx context.Context, client *apig.Client, t target, envID string, inEffect bool) (shown, error) {
 	a := shown{api: t.api(), Versions: []shownVersion{}}
 	err := t.err
-	if err == nil && (!inEffect || !t.listed || len(t.publications) > 0) {
+	if err == nil && (!inEffect || !t.listed || len(t.environments) > 0) {
 		var all []shownVersion
 		if all, err = versions(ctx, client, t.id, envID); err == nil {
 			a.Versions = slices.DeleteFunc(all, func(v shownVersion) bool { return inEffect && !v.InEffect })
@@ -195,10 +195,10 @@ func readList(ctx context.Context, client *apig.Client, kind string) (*list, err
 	l := &list{key: kind}
 	if kind == "environments" {
 		all, err := environments(ctx, client)
-		l.rows, l.header = append([]apig.Environment{}, all...), []string{"NAME", "ID", "REMARK"}
+		l.rows, l.header = append([]apig.Environment{}, all...), []string{"NAME", "ID"}
 		for _, e := range all {
 			l.names = append(l.names, e.Name)
-			l.cells = append(l.cells, []string{e.Name, e.ID, e.Remark})
+			l.cells = append(l.cells, []string{e.Name, e.ID})
 		}
 		return l, err
 	}
@@ -208,8 +208,8 @@ func readList(ctx context.Context, client *apig.Client, kind string) (*list, err
 		l.header = []string{"API", "ID", "PUBLISHED IN"}
 		for _, t := range all {
 			var in []string
-			for _, e := range t.publications {
-				in = append(in, cmp.Or(e.EnvName, e.EnvID))
+			for _, e := range t.environments {
+				in = append(in, cmp.Or(e.Name, e.ID))
 			}
 			apis = append(apis, t.api())
 			l.names = append(l.names, t.String())

@@ -239,7 +239,7 @@ func connectOfficial(s setup) (publisher, error) {
 }
 
 func newOurs(s setup) (*apig.Client, error) {
-	var auth apig.Authenticator = apig.StaticKeys(accessKey, secretKey)
+	var auth apig.Authenticator = apig.StaticKeys(apig.Keys{AccessKey: accessKey, SecretKey: secretKey})
 	if s.token != "" {
 		auth = apig.StaticToken(s.token)
 	}

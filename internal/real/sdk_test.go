@@ -47,7 +47,7 @@ func newBoth(t *testing.T) *both {
 		Endpoint:   b.URL(),
 		ProjectID:  b.ProjectID(),
 		InstanceID: b.instance,
-		Auth:       apig.StaticKeys(accessKey, secretKey),
+		Auth:       apig.StaticKeys(apig.Keys{AccessKey: accessKey, SecretKey: secretKey}),
 		HTTPClient: &http.Client{Transport: transport},
 		Retry:      apig.RetryPolicy{MaxAttempts: 1, SettleWait: time.Millisecond},
 
@@ -132,9 +132,9 @@ func (b *both) apis(r model.ListApisV2Request) (*model.ListApisV2Response, error
 var (
 	ofRecord      = []string{"publish_id", "api_id", "api_name", "env_id", "remark", "publish_time", "version_id"}
 	ofVersion     = []string{"version_id", "version_no", "api_id", "env_id", "env_name", "remark", "publish_time", "status"}
-	ofEnvironment = []string{"id", "name", "remark", "create_time"}
-	ofAPI         = []string{"id", "name", "group_id", "group_name", "req_protocol", "req_method", "req_uri", "auth_type"}
-	ofDefinition  = append(ofAPI[:8:8], "run_env_id", "run_env_name", "publish_id", "version_id")
+	ofEnvironment = []string{"id", "name"}
+	ofAPI         = []string{"id", "name", "group_id", "group_name", "req_method", "req_uri"}
+	ofDefinition  = []string{"id", "name", "run_env_id", "publish_id", "version_id"}
 )
 
 // fields are members of a value in JSON. The types of both clients have the form of the
@@ -393,11 +393,11 @@ func TestAPIs(t *testing.T) {
 			theirs := (*resp.Apis)[i]
 			same(t, ofAPI, theirs, ours)
 			if theirs.RunEnvId != nil { // lists, in one text each
-				var envs, ids []string
-				for _, p := range ours.Publications {
-					envs, ids = append(envs, p.EnvID), append(ids, p.PublishID)
+				var ids, names []string
+				for _, e := range ours.Environments {
+					ids, names = append(ids, e.ID), append(names, e.Name)
 				}
-				assert.Equal(t, [2]string{*theirs.RunEnvId, *theirs.PublishId}, [2]string{strings.Join(envs, "|"), strings.Join(ids, "|")})
+				assert.Equal(t, [2]string{*theirs.RunEnvId, *theirs.RunEnvName}, [2]string{strings.Join(ids, "|"), strings.Join(names, "|")})
 			}
 			i++
 		}
