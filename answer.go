@@ -18,10 +18,10 @@ import (
 // a signature for its date.
 const tolerableSkew = 5 * time.Minute
 
-// longestRetryAfter keeps what a caller may compute with it from overflowing.
+// longestRetryAfter keeps a caller's sums of times from overflowing.
 const longestRetryAfter = 365 * 24 * time.Hour
 
-// answer is what came back, read to its end or to the bounds.
+// answer is a whole answer, read up to the bounds.
 type answer struct {
 	request   *http.Request     // as it was sent; nil if it was not made
 	address   string            // of the request before an Authenticator has added to it
@@ -148,10 +148,6 @@ func (a *answer) requestID() string {
 // apiError makes an error of an answer that is not a success.
 func (a *answer) apiError(op, apiID string) *APIGError {
 	details := errorbody.Parse(a.body)
-	requestID := a.requestID()
-	if requestID == "" {
-		requestID = a.text(details.RequestID, maxRequestID)
-	}
 	message := a.text(details.Message, maxMessage)
 	if a.status >= 300 && a.status < 400 {
 		message = "a redirect, which is never followed; check the endpoint"
@@ -167,7 +163,7 @@ func (a *answer) apiError(op, apiID string) *APIGError {
 		StatusCode: a.status,
 		Code:       Code(a.text(details.Code, maxCode)),
 		Message:    message,
-		RequestID:  requestID,
+		RequestID:  cmp.Or(a.requestID(), a.text(details.RequestID, maxRequestID)),
 		RetryAfter: a.retryAfter(),
 	}
 }
@@ -207,11 +203,7 @@ func (a *answer) retryAfter() time.Duration {
 	if err != nil {
 		return 0
 	}
-	now := a.date()
-	if now.IsZero() {
-		now = a.arrived
-	}
-	return min(max(until.Sub(now), 0), longestRetryAfter)
+	return min(max(until.Sub(cmp.Or(a.date(), a.arrived)), 0), longestRetryAfter)
 }
 
 // date is the gateway's clock when it answered, or zero if the answer does not
@@ -227,7 +219,7 @@ func (a *answer) date() time.Time {
 	return t
 }
 
-// target is what a change of one API was to change.
+// target names the subject of a change of one API.
 type target struct{ apiID, envID, versionID string }
 
 // record reads an answer that is a record of this API and, if envID is not empty,
@@ -264,7 +256,7 @@ func (a *answer) checkRecord(r *PublishRecord, envID string) error {
 }
 
 // decodePublished reads the answer to a publication: a record of this API in this
-// environment that names what was made.
+// environment that names the new version.
 func decodePublished(a *answer, want target) (*PublishRecord, error) {
 	record, err := a.record(want)
 	if err == nil && !record.namesPublication() {
@@ -273,7 +265,7 @@ func decodePublished(a *answer, want target) (*PublishRecord, error) {
 	return record, err
 }
 
-// stateRecord reads the answer to a change of what is in effect. Status 202 only
+// stateRecord reads the answer to a change of the version in effect. Status 202 only
 // promises the change. An empty 204 may come from anybody.
 func (a *answer) stateRecord(want target) (*PublishRecord, error) {
 	if a.status == http.StatusAccepted {

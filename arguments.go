@@ -39,7 +39,7 @@ func (e *argumentError) reason() string { return "invalid argument: " + e.mistak
 // Is reports whether target is ErrInvalidArgument.
 func (e *argumentError) Is(target error) bool { return target == ErrInvalidArgument }
 
-// duration checks a duration of which zero means the default. One below a
+// duration checks a duration. Zero means the default. One below a
 // millisecond is a number without a unit, such as 120 in place of 120*time.Second.
 func (p *problems) duration(field string, d time.Duration) {
 	switch {

@@ -23,8 +23,8 @@ type action struct {
 	// answer cannot be read.
 	decode func(*answer, target) (*PublishRecord, error)
 
-	// judge decides what a history proves about a lost request: that it was
-	// applied, perhaps by which version; that it was not; or why that is unknown.
+	// judge reads from a history whether a lost request was applied, and perhaps by
+	// which version; that it was not; or why this is unknown.
 	judge func(*history, *item) (is Outcome, v *Version, why string)
 
 	// done are the codes that mean applied after an attempt that may have been.
@@ -40,7 +40,7 @@ var (
 	online = &action{word: "online", decode: decodePublished, judge: judgePublish, makesVersion: true}
 
 	offline = &action{word: "offline", decode: (*answer).stateRecord, judge: judgeOffline,
-		done: []Code{codeNotPublished, CodeAlreadyPerformed}}
+		done: []Code{codeNotPublished, codeAlreadyPerformed}}
 
 	switchVersion = &action{decode: decodeSwitched, judge: judgeSwitch}
 
@@ -152,64 +152,6 @@ func (c *Client) newJob(ch *change, items []*item) job {
 // the request again for the items that were not applied, until all are done.
 func (j *job) carry(ctx context.Context) {
 	for j.confirm(ctx) && j.send(ctx) && j.settled(ctx) && j.pause(ctx) {
-	}
-}
-
-// confirm looks at the histories before the request is sent: always for Rollback and
-// for a publication with a key, for any other change once an outcome was unknown. But
-// for Rollback, a look no older than SettleWait is good enough. The throttle and the
-// limiter come before the look, so that the request follows it at once.
-func (j *job) confirm(ctx context.Context) bool {
-	if j.before == nil && !slices.ContainsFunc(j.items, func(it *item) bool { return it.doubted }) {
-		return true
-	}
-	if ended := sleep(ctx, j.notBefore); ended != nil {
-		return j.giveUp(ended, j.items)
-	}
-	if ended := j.admit(ctx, &j.progress); ended != nil {
-		return j.giveUp(ended, j.items)
-	}
-	j.admitted = true
-	j.look(ctx, j.op, slices.DeleteFunc(slices.Clone(j.items), func(it *item) bool {
-		fresh := time.Since(it.looked) <= j.retry.SettleWait
-		return j.before == nil && !it.doubted || fresh && (j.before == nil || j.makesVersion)
-	}), &j.progress, time.Now(), j.confirmed)
-	return j.keep()
-}
-
-// confirmed decides from its history whether the change of an item is sent. A
-// publication undoes nothing: it is sent unless its tag is there. Any other change is
-// sent only if the history still proves that it was not applied.
-func (j *job) confirmed(it *item, h *history, err error) {
-	why := ""
-	switch {
-	case err != nil && !it.doubted:
-		it.finish(nil, err)
-	case err != nil && j.makesVersion && j.before == nil:
-	case err != nil:
-		why = "the history cannot be read: " + reasonOf(err)
-	case j.before != nil:
-		if record, err := j.before(h, it); record != nil || err != nil {
-			it.finish(record, err)
-		}
-	case j.makesVersion:
-		if v := h.tagged(j.tag); v != nil {
-			it.finish(it.recovered(v), nil)
-		}
-	default:
-		is, v, reason := j.judge(h, it)
-		if is == Applied {
-			it.finish(it.recovered(v), nil)
-		} else if is == Unknown {
-			why = reason
-		}
-	}
-	if why != "" {
-		it.finish(nil, &CallError{Op: j.op, APIID: it.APIID, Attempts: j.requests, tree: []error{it.failed.err},
-			why: "not applied, and not sent again: " + why + "; the failure was: " + reasonOf(it.failed.err)})
-	}
-	if err == nil {
-		it.seen = h.ids()
 	}
 }
 
@@ -349,15 +291,4 @@ func setAttempts(err error, requests int) {
 	case *CallError:
 		e.Attempts = requests
 	}
-}
-
-// recovered is the record of a change from the history, since its answer was lost.
-// Without a version the API is offline.
-func (it *item) recovered(v *Version) *PublishRecord {
-	record := &PublishRecord{APIID: it.APIID, EnvID: it.envID, Recovered: true}
-	if v != nil {
-		record.EnvID = cmp.Or(it.envID, v.EnvID)
-		record.Remark, record.Tag, record.PublishTime, record.VersionID = v.Remark, v.Tag, v.PublishTime, v.ID
-	}
-	return record
 }

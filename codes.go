@@ -20,20 +20,20 @@ const (
 	CodeEnvNotFound      Code = "APIG.3003" // 404, ErrNotFound: no such environment
 	CodeVersionNotFound  Code = "APIG.3022" // 404, ErrNotFound: no such version
 	CodeInstanceNotFound Code = "APIG.3030" // 404, ErrNotFound: no such gateway
-	CodeAlreadyPerformed Code = "APIG.3309" // 400, ErrConflict, of Offline ErrNotPublished: the operation has been performed before
 	CodeSyncFailed       Code = "APIG.3500" // 500, ErrServer: a concurrent write won; the change may have been stored
 	CodeTaskRunning      Code = "APIG.3718" // 409, ErrConflict: a task of the gateway is running
 	CodeGatewayStatus    Code = "APIC.7701" // 409, ErrConflict: the gateway is not in a state for this
 	CodeGatewayLocked    Code = "APIC.7712" // 409, ErrConflict: another operation has locked the gateway
 )
 
-// Codes whose sentinels say the same.
+// Codes that say the same as their sentinels.
 const (
-	codeNotPublished  Code = "APIG.3015" // 404
-	codeOncePerMinute Code = "APIG.3711" // 409: may be changed once a minute only
+	codeNotPublished     Code = "APIG.3015" // 404
+	codeAlreadyPerformed Code = "APIG.3309" // 400: the operation has been performed before
+	codeOncePerMinute    Code = "APIG.3711" // 409: may be changed once a minute only
 )
 
-// verdict is what a failed attempt means for the caller's change.
+// verdict is the meaning of a failed attempt for the caller's change.
 type verdict int
 
 const (
@@ -49,14 +49,14 @@ func (v verdict) String() string {
 	return [...]string{"final", "not applied", "refused for now", "renew credentials", "renewed credentials", "unknown"}[v]
 }
 
-// meaning is what a code says about the call that it answers.
+// meaning is the meaning of a code for the call that it answers.
 type meaning struct {
 	sentinel error
 	verdict  verdict
 }
 
-// meanings has the codes whose HTTP status says too little or the wrong thing, with
-// the status that each comes with. Codes with APIGW are from the gateway in front of
+// meanings has the codes that say more than their HTTP status, or contradict it, with
+// the status. Codes with APIGW are from the gateway in front of
 // the service, codes with APIC from the part of the service that manages gateways.
 //
 // The verdict final gives way to a status of 500 or more: the change may then have
@@ -104,7 +104,7 @@ var meanings = [...]struct {
 	{"APIGW.0101", meaning{ErrNotFound, final}}, // 404: the front gateway has no such path
 	{codeNotPublished, meaning{ErrNotPublished, final}},
 
-	{CodeAlreadyPerformed, meaning{ErrConflict, final}},
+	{codeAlreadyPerformed, meaning{ErrConflict, final}},
 	{CodeTaskRunning, meaning{ErrConflict, busy}},
 	{CodeGatewayStatus, meaning{ErrConflict, notApplied}},
 	{CodeGatewayLocked, meaning{ErrConflict, busy}},

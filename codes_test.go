@@ -149,7 +149,7 @@ func TestAlreadyPerformed(t *testing.T) {
 		if offline {
 			want = []error{ErrNotFound, ErrNotPublished}
 		}
-		assert.Equal(t, want, matches(&APIGError{Op: op, StatusCode: 400, Code: CodeAlreadyPerformed}), op)
+		assert.Equal(t, want, matches(&APIGError{Op: op, StatusCode: 400, Code: codeAlreadyPerformed}), op)
 	}
 }
 

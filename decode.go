@@ -105,7 +105,7 @@ func members(text []byte, visit func(name, value []byte) error) error {
 // skip drops n bytes and the blanks after them.
 func skip(text []byte, n int) []byte { return bytes.TrimLeft(text[n:], blanks) }
 
-// cutValue returns the value with which a JSON text begins, and the rest.
+// cutValue returns the value at the beginning of a JSON text, and the rest.
 func cutValue(text []byte) (value, rest []byte) {
 	depth := 0
 	for i := 0; i < len(text); i++ {

@@ -146,7 +146,7 @@ func (e *APIGError) Is(target error) bool {
 func (e *APIGError) sentinel() error {
 	// "The operation has already been performed" means that the API is offline only
 	// if the operation was to take it offline.
-	if e.Code == CodeAlreadyPerformed && strings.HasPrefix(e.Op, "Offline") {
+	if e.Code == codeAlreadyPerformed && strings.HasPrefix(e.Op, "Offline") {
 		return ErrNotPublished
 	}
 	if known, ok := e.Code.meaning(); ok {
@@ -234,8 +234,8 @@ func (e *CallError) text() string {
 // Unwrap returns the reasons.
 func (e *CallError) Unwrap() []error { return e.tree }
 
-// interrupted is the error of a call whose context ended, or would have ended before
-// the next attempt. last is the failure before that, or nil.
+// interrupted is the error of a call after the end of its context, or if the context
+// would end before the next attempt. last is the failure before that, or nil.
 func interrupted(op, apiID string, attempts int, ended, last error) *CallError {
 	e := &CallError{Op: op, APIID: apiID, Attempts: attempts, why: strings.TrimPrefix(ended.Error(), "apig: "), last: last, tree: []error{ended}}
 	if last != nil {
@@ -291,11 +291,3 @@ type networkError struct {
 
 func (e *networkError) Timeout() bool   { return e.net.Timeout() }
 func (e *networkError) Temporary() bool { return e.net.(interface{ Temporary() bool }).Temporary() }
-
-// reasonOf is the text of an error within another one about the same call.
-func reasonOf(err error) string {
-	if e, ok := err.(interface{ reason() string }); ok {
-		return e.reason()
-	}
-	return err.Error()
-}

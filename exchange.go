@@ -17,7 +17,7 @@ import (
 	"github.com/apig-go/apig/internal/wire"
 )
 
-// request is what goes over the wire, the same in each attempt.
+// request is a request as data, the same in each attempt.
 type request struct {
 	method string
 	path   string      // below the base of the service, escaped, with its query

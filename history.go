@@ -1,6 +1,7 @@
 package apig
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -182,4 +183,15 @@ func (h *history) ids() []string {
 		ids[i] = h.versions[i].ID
 	}
 	return ids
+}
+
+// recovered is the record of a change from the history, since its answer was lost.
+// Without a version the API is offline.
+func (it *item) recovered(v *Version) *PublishRecord {
+	record := &PublishRecord{APIID: it.APIID, EnvID: it.envID, Recovered: true}
+	if v != nil {
+		record.EnvID = cmp.Or(it.envID, v.EnvID)
+		record.Remark, record.Tag, record.PublishTime, record.VersionID = v.Remark, v.Tag, v.PublishTime, v.ID
+	}
+	return record
 }

@@ -37,7 +37,7 @@ type IAM struct {
 	// The agency to act for, if any: its name, and the ID or the name of the account
 	// that owns it. By an agency another account has delegated some of its
 	// permissions. The user needs the permission Agent Operator. The user's own token
-	// is then for no project, and is requested anew with each token of the agency.
+	// is then for no project, and each token of the agency needs a new one.
 	AgencyName       string
 	AgencyDomainID   string
 	AgencyDomainName string

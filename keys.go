@@ -174,7 +174,7 @@ const (
 
 var errRefusedKeys = fmt.Errorf("%w: the service has just refused these keys, which are not used for a minute: five refused signatures lock a key", ErrUnauthorized)
 
-// trial is what the service has said about a pair of keys.
+// trial counts the answers of the service to a pair of keys.
 type trial struct {
 	mu       sync.Mutex
 	inFlight int
@@ -240,13 +240,13 @@ func (t *trial) end(a *answer) {
 	}
 }
 
-// refusesSignature reports whether other credentials may cure what the answer refuses.
+// refusesSignature reports whether the answer refuses the credentials themselves.
 func (a *answer) refusesSignature() bool {
 	return a.status == http.StatusUnauthorized &&
 		classify(&failure{status: a.status, code: Code(errorbody.Parse(a.body).Code)}) == renew
 }
 
-// same reports whether both are the same keys, whatever their end.
+// same reports whether both are the same keys. Their ends may differ.
 func (k *Keys) same(other Keys) bool {
 	other.Expiry = k.Expiry
 	return *k == other
@@ -292,13 +292,4 @@ func bodyOf(r *http.Request) ([]byte, error) {
 	}
 	defer body.Close()
 	return io.ReadAll(body)
-}
-
-// signs reports whether auth signs requests, and so needs X-Project-Id on them.
-func signs(auth Authenticator) bool {
-	switch auth.(type) {
-	case *staticKeys, *keyAuth:
-		return true
-	}
-	return false
 }

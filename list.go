@@ -43,7 +43,7 @@ type list struct {
 // of the list are of an earlier reading.
 type rowReader func(a *answer, i int, row []byte) (id string, err error)
 
-// page is what a list must know of one of its pages.
+// page describes one page of a list.
 type page struct {
 	total, rows int       // in the whole list, in this page
 	first, last string    // IDs

@@ -1,13 +1,11 @@
 package apig
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/apig-go/apig/internal/errorbody"
@@ -152,85 +150,6 @@ func (p RetryPolicy) ceiling(first time.Duration, doublings int) time.Duration {
 	return first
 }
 
-// throttle holds the requests of a client back while the service throttles them.
-type throttle struct {
-	mu       sync.Mutex
-	until    time.Time     // nothing is sent before; zero: the service does not throttle
-	over     chan struct{} // closed when it does not any more
-	refusals int           // in a row
-}
-
-// pass returns the time before which nothing may be sent, and a channel that is closed
-// if it may be sent earlier; or zero if one request may be sent now. The others then
-// wait for its answer, for busyWait at most.
-func (t *throttle) pass(now time.Time) (until time.Time, over <-chan struct{}) {
-	if t == nil {
-		return until, nil
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	switch {
-	case t.until.IsZero():
-	case t.until.After(now):
-		return t.until, t.over
-	default:
-		t.until = now.Add(busyWait)
-	}
-	return until, nil
-}
-
-// longestHold is the longest time that one answer holds the requests of a client back.
-// A Retry-After may be nonsense, such as a date in seconds. The service counts in
-// windows of 5 min.
-const longestHold = 10 * time.Minute
-
-// answered takes note of an answer: f, or a success if f is nil. An answer that
-// refuses the request for throttling moves the time before which nothing is sent. Any
-// other answer ends the throttling.
-func (t *throttle) answered(f *failure, p RetryPolicy) {
-	if t == nil {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	throttled := f != nil && f.throttled()
-	switch {
-	case throttled:
-		if t.until.IsZero() {
-			t.over = make(chan struct{})
-		}
-		t.refusals++
-		if until := f.end.Add(min(cmp.Or(f.after, p.busyBackoff(t.refusals)), longestHold)); until.After(t.until) {
-			t.until = until
-		}
-	case !t.until.IsZero():
-		close(t.over)
-		t.until, t.over, t.refusals = time.Time{}, nil, 0
-	}
-}
-
-// hold returns the time before which nothing is sent, zero for no such time, and the
-// channel that is closed if it is over earlier.
-func (t *throttle) hold() (until time.Time, over <-chan struct{}) {
-	if t == nil {
-		return until, nil
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.until, t.over
-}
-
-// held is how long the next request will have to wait for the throttle; zero also if
-// that is longer than BusyTimeout allows.
-func (s *service) held(now *progress) time.Duration {
-	until, _ := s.throttle.hold()
-	wait := time.Until(until)
-	if wait <= 0 || until.After(now.patience(s.retry)) {
-		return 0
-	}
-	return wait
-}
-
 // failure is an attempt that did not succeed.
 type failure struct {
 	err        error // what to report if this was the last attempt
@@ -302,12 +221,6 @@ func classifyUnanswered(f *failure) verdict {
 	return notApplied
 }
 
-// throttled reports whether the service refuses the client's requests, and not
-// just this one.
-func (f *failure) throttled() bool {
-	return f.verdict == busy && errors.Is(f.err, ErrThrottled) && f.code != codeOncePerMinute
-}
-
 // arrivesWithin is how long after its failure a request may still be applied.
 func (s *service) arrivesWithin(f *failure) time.Duration {
 	if f.timedOut {
@@ -317,7 +230,7 @@ func (s *service) arrivesWithin(f *failure) time.Duration {
 }
 
 // authError marks a failure to authenticate: nothing was sent. With late it is
-// not the authenticator's: the time of the attempt ended meanwhile.
+// not the authenticator's: the time of the attempt had ended.
 type authError struct {
 	err  error
 	late bool

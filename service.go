@@ -22,10 +22,9 @@ const version = "0.1.0"
 // so that a server which never answers cannot hold a caller for ever.
 const defaultAttemptTimeout = 60 * time.Second
 
-// Bounds of what is read of an answer, in bytes: of most, of all that are no
-// success, of a page of a history and of the answers with the largest rows or the
-// most. Up to maxDrain more are read and dropped, for then the connection can be
-// used again.
+// The longest bodies that are read, in bytes: maxBody of most answers and of every
+// refusal, maxHistory of a page of a history, maxList of a page of APIs or of a batch.
+// Up to maxDrain more are read and dropped, so that the connection can be used again.
 const (
 	maxBody    = 1 << 20
 	maxHistory = 2 << 20
@@ -154,8 +153,8 @@ type signer struct {
 }
 
 func newSigner(auth Authenticator, projectID string) signer {
-	if projectID == "" || !signs(auth) {
-		return signer{auth: auth}
+	if _, signs := auth.(guarded); !signs {
+		projectID = ""
 	}
 	return signer{auth, projectID}
 }

@@ -9,26 +9,6 @@ import (
 	"time"
 )
 
-// A look reads the histories of some items. To settle is to look once, when a lost
-// request can no longer arrive. To confirm is to look again, right before a change is
-// sent. A judge in history.go says what one history proves.
-
-const (
-	// historiesAtOnce is how many histories one look reads at once.
-	historiesAtOnce = 8
-
-	// lookTimeout bounds one attempt to read a history.
-	lookTimeout = 10 * time.Second
-
-	// lookTimeEach is what each API adds to RetryPolicy.SettleTimeout.
-	lookTimeEach = 200 * time.Millisecond
-
-	// An unreadable history is read again after shortestLookWait at least and
-	// longestLookWait at most. The service may ask for a longer wait.
-	shortestLookWait = 50 * time.Millisecond
-	longestLookWait  = 2 * time.Second
-)
-
 // Settle looks again whether a change of unknown outcome was applied. It changes
 // nothing. It returns
 //
@@ -188,67 +168,6 @@ func judgedEarly(it *item, h *history, err error) {
 	}
 }
 
-// look reads the history of each item and hands it to see, or the error if it cannot
-// be read. It reads in rounds, so that one history that cannot be read delays no
-// other. Reading ends SettleTimeout and lookTimeEach for each item after due, or later
-// by as long as the service throttles the client, up to BusyTimeout.
-func (c *Client) look(ctx context.Context, op string, items []*item, now *progress, due time.Time, see func(*item, *history, error)) {
-	reader := c.service
-	reader.timeout = min(reader.timeout, lookTimeout)
-	reader.retry.MaxAttempts, reader.retry.BusyTimeout = 1, longestWait // a round is one attempt, and the context bounds it
-	end := time.Now()
-	if due.After(end) {
-		end = due
-	}
-	end = end.Add(c.retry.SettleTimeout + time.Duration(len(items))*lookTimeEach + c.held(now))
-	for left, round := items, 1; ; round++ {
-		reading, cancel := context.WithDeadline(ctx, end)
-		inParallel(historiesAtOnce, left, func(it *item) {
-			h, err := readHistory(reading, &reader, op, it.APIID, it.envID)
-			if it.unread = err; err == nil {
-				see(it, h, nil)
-			}
-		})
-		cancel()
-		held := c.held(now)
-		end = end.Add(held)
-		wait := max(held, shortestLookWait, min(c.retry.backoff(round), longestLookWait))
-		left = slices.DeleteFunc(slices.Clone(left), func(it *item) bool {
-			var refused *APIGError
-			switch {
-			case it.unread == nil || !mayPass(it.unread):
-				return true
-			case errors.As(it.unread, &refused) && time.Now().Add(refused.RetryAfter).After(end):
-				return true // and the others are read without it
-			case refused != nil:
-				wait = max(wait, refused.RetryAfter)
-			}
-			return false
-		})
-		next := time.Now().Add(wait)
-		if len(left) == 0 || next.After(end) || sleep(ctx, next) != nil {
-			break
-		}
-	}
-	ended := time.Now()
-	for _, it := range items {
-		it.looked = ended
-		if it.unread != nil {
-			see(it, nil, it.unread)
-		}
-	}
-}
-
-// mayPass reports whether reading may succeed the next time.
-func mayPass(err error) bool {
-	for _, final := range []error{ErrUnauthorized, ErrForbidden, ErrNotFound, ErrBadRequest, ErrInvalidArgument} {
-		if errors.Is(err, final) {
-			return false
-		}
-	}
-	return !errors.As(err, new(*limiterError))
-}
-
 // logSettled writes one record for all the items that were settled together.
 func (c *Client) logSettled(ctx context.Context, items []*item, requests int, begin time.Time) {
 	if !c.log.Enabled(ctx, slog.LevelWarn) {
@@ -265,7 +184,7 @@ func (c *Client) logSettled(ctx context.Context, items []*item, requests int, be
 	c.log.LogAttrs(ctx, slog.LevelWarn, "apig: settled", append(op.attrs(),
 		slog.Int("apis", len(items)),
 		slog.Int("attempt", requests),
-		slog.String("reason", textOf(items[0].failed.err)),
+		slog.Any("reason", items[0].failed.err),
 		slog.Duration("duration", time.Since(begin)),
 		slog.Int("applied", count[done]),
 		slog.Int("not_applied", count[ready]),

@@ -31,10 +31,10 @@ func subject(op, apiID string) string {
 	return s
 }
 
-// textOf is the text of an error that may be nil.
-func textOf(err error) string {
-	if err == nil {
-		return ""
+// reasonOf is the text of an error within another one about the same call.
+func reasonOf(err error) string {
+	if e, ok := err.(interface{ reason() string }); ok {
+		return e.reason()
 	}
 	return err.Error()
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // Versions lists the versions that the gateway holds of an API, newest first: the
-// last ten of each environment, or only those of one environment if envID is not
+// last ten of each environment, or the last ten of one environment if envID is not
 // empty. It reads them all before it yields the first. An error is yielded alone:
 // [ErrInvalidArgument], [ErrNotFound] if there is no such API, or the reason why they
 // cannot be read. Each range over the sequence reads the list.
@@ -193,16 +193,16 @@ func (c *Client) OfflineVersion(ctx context.Context, apiID, versionID string) (*
 	return c.apply(ctx, ch, apiID)
 }
 
-// newestFirst sorts versions by their publish times. Those of the same second
-// keep the order of the service, which is the same as far as it is known.
+// newestFirst sorts versions by their publish times. Versions of the same
+// second keep the order of the service.
 func newestFirst(versions []Version) {
 	slices.SortStableFunc(versions, func(a, b Version) int { return b.PublishTime.Compare(a.PublishTime) })
 }
 
-// readHistory reads all the versions of an API, in one environment or, if envID
-// is empty, in all. The service is asked for all, and those of the environment
-// are picked here: a filter that it misunderstands would make an empty history. A
-// version without an environment is an error, since it could be of any.
+// readHistory reads all the versions of an API, in one environment or, if envID is
+// empty, in all. The service gives all, and this function picks one environment: a
+// filter that the service misunderstands would make an empty history. A version without
+// an environment is an error, since it could be of any.
 func readHistory(ctx context.Context, s *service, op, apiID, envID string) (*history, error) {
 	h := &history{}
 	l := list{op: op, apiID: apiID, path: "/apis/publish/" + url.PathEscape(apiID), key: "api_versions", most: keptVersions * maxEnvironments, bound: maxHistory}
