@@ -118,6 +118,19 @@ func (i *Instance) serveGroups(r *Request) (answer, error) {
 	})
 }
 
+// serveVariables lists the variables of a group. Groups here have none. The page about
+// ListEnvironmentVariablesV2 has these parameters. The Terraform provider makes the
+// request for each group of its data source huaweicloud_apig_groups.
+func (i *Instance) serveVariables(r *Request) (answer, error) {
+	if err := checkQuery(r, "group_id", "env_id", "variable_name", "precise_search", "offset", "limit"); err != nil {
+		return answer{}, err
+	}
+	if r.Query.Get("group_id") == "" {
+		return answer{}, invalid("APIG.2012", "group_id")
+	}
+	return page(r, "variables", []any{}, func(variable any) any { return variable })
+}
+
 // serveAPIs lists APIs in the order of their creation.
 func (i *Instance) serveAPIs(r *Request) (answer, error) {
 	err := checkQuery(r, "id", "name", "group_id", "req_protocol", "req_method", "req_uri", "auth_type",

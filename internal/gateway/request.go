@@ -162,7 +162,7 @@ const (
 	OpEnvironments      Op = "environments"       // GET envs
 	OpCreateEnvironment Op = "create-environment" // POST envs
 	OpDeleteEnvironment Op = "delete-environment" // DELETE envs/{env_id}
-	OpGroups            Op = "groups"             // GET api-groups
+	OpGroups            Op = "groups"             // GET api-groups, GET env-variables
 	OpAPIs              Op = "apis"               // GET apis
 	OpAPI               Op = "api"                // GET apis/{api_id}
 	OpUnknown           Op = "unknown"            // anything else
@@ -198,6 +198,7 @@ var routes = []route{
 	{"POST", path("envs"), OpCreateEnvironment, within((*Instance).serveCreateEnvironment)},
 	{"DELETE", path("envs/*"), OpDeleteEnvironment, within((*Instance).serveDeleteEnvironment)},
 	{"GET", path("api-groups"), OpGroups, within((*Instance).serveGroups)},
+	{"GET", path("env-variables"), OpGroups, within((*Instance).serveVariables)},
 	{"GET", path("apis"), OpAPIs, within((*Instance).serveAPIs)},
 	{"GET", path("apis/*"), OpAPI, within((*Instance).serveAPI)},
 	{"POST", path("/v3/auth/tokens"), OpToken, (*Gateway).serveToken},
