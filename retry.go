@@ -251,8 +251,8 @@ func isCertificateError(err error) bool {
 	return errors.As(err, new(*tls.CertificateVerificationError))
 }
 
-// sleep waits until the given time. It returns at once, with the reason, if
-// ctx ends first or would.
+// sleep waits until the given time. It returns at once, with the reason, if ctx has
+// ended, or will have ended by then.
 func sleep(ctx context.Context, until time.Time) error { return sleepUnless(ctx, until, nil) }
 
 // sleepUnless is sleep, but ends early when the channel is closed.
@@ -260,7 +260,7 @@ func sleepUnless(ctx context.Context, until time.Time, over <-chan struct{}) err
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
+	if deadline, ok := ctx.Deadline(); ok && !deadline.After(until) {
 		return context.DeadlineExceeded
 	}
 	timer := time.NewTimer(time.Until(until))
