@@ -1,6 +1,7 @@
 package credcache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,24 +25,26 @@ var (
 
 type answer = func(context.Context) (string, time.Time, error)
 
-// source gives its answers in turn, the last one again and again.
-type source struct {
+// rig is a cache of a source that gives its answers in turn, the last one again and again.
+type rig struct {
+	*Cache[string]
+	t       *testing.T
 	answers []answer
 	asked   atomic.Int32
-	under   atomic.Int32
+	under   atomic.Int32 // way, now
 	most    atomic.Int32 // at once
 }
 
-func (s *source) fetch(ctx context.Context) (string, time.Time, error) {
-	s.most.Store(max(s.most.Load(), s.under.Add(1)))
-	defer s.under.Add(-1)
-	return s.answers[min(int(s.asked.Add(1)), len(s.answers))-1](ctx)
+func newRig(t *testing.T, answers ...answer) *rig {
+	r := &rig{t: t, answers: answers}
+	r.Cache = New(r.fetch, func(err error) bool { return errors.Is(err, errRefused) })
+	return r
 }
 
-// cached is a cache of a source with these answers.
-func cached(answers ...answer) (*Cache[string], *source) {
-	s := &source{answers: answers}
-	return New(s.fetch, func(err error) bool { return errors.Is(err, errRefused) }), s
+func (r *rig) fetch(ctx context.Context) (string, time.Time, error) {
+	r.most.Store(max(r.most.Load(), r.under.Add(1)))
+	defer r.under.Add(-1)
+	return r.answers[min(int(r.asked.Add(1)), len(r.answers))-1](ctx)
 }
 
 // gives is an answer with a life; 0 means that it does not end.
@@ -77,26 +80,47 @@ func stubborn(d time.Duration, then answer) answer {
 	}
 }
 
-var hung = slow(1<<62, nil)
+const forEver = time.Duration(1 << 62)
 
-// want asserts the token or the error of one call, and how long it takes.
-func want(t *testing.T, c *Cache[string], ctx context.Context, token string, err error, after time.Duration) {
-	t.Helper()
+var hung = slow(forEver, nil)
+
+// call asserts what one call gets, a token or an error, and how long it takes. Its context
+// ends after so much patience.
+func (r *rig) call(patience time.Duration, want any, takes time.Duration) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	start := time.Now()
-	got, gotErr := c.Get(ctx)
-	assert.Equal(t, token, got)
-	assert.Equal(t, err, gotErr, "the error itself")
-	assert.Equal(t, after, time.Since(start))
+	token, err := r.Get(ctx)
+	if err != nil {
+		assert.Equal(r.t, want, err, "the error itself")
+	} else {
+		assert.Equal(r.t, want, token)
+	}
+	assert.Equal(r.t, takes, time.Since(start))
 }
 
-func holds(t *testing.T, token string, c *Cache[string]) {
-	t.Helper()
-	want(t, c, context.Background(), token, nil, 0)
+// then waits, and asserts what a call gets without a delay, and how often the source was
+// asked until then.
+func (r *rig) then(wait time.Duration, want any, asked int) {
+	r.t.Helper()
+	time.Sleep(wait)
+	r.call(forEver, want, 0)
+	assert.EqualValues(r.t, asked, r.asked.Load(), "asked")
 }
 
-func fails(t *testing.T, err error, c *Cache[string]) {
-	t.Helper()
-	want(t, c, context.Background(), "", err, 0)
+func (r *rig) drop(token string) {
+	r.Drop(func(held string) bool { return held == token })
+}
+
+// due is a cache whose credentials, "valid", are due for renewal, five minutes before their
+// end. Then come the answers.
+func due(t *testing.T, answers ...answer) *rig {
+	r := newRig(t, append([]answer{gives("valid", time.Hour)}, answers...)...)
+	r.then(0, "valid", 1)
+	r.then(55*time.Minute-1, "valid", 1)
+	time.Sleep(time.Nanosecond)
+	return r
 }
 
 func virtually(t *testing.T, name string, test func(*testing.T)) {
@@ -104,18 +128,6 @@ func virtually(t *testing.T, name string, test func(*testing.T)) {
 		t.Parallel()
 		synctest.Test(t, test)
 	})
-}
-
-// due is a cache whose credentials, "valid", are due for renewal, five minutes before their
-// end. Then come the answers.
-func due(t *testing.T, answers ...answer) (*Cache[string], *source) {
-	c, s := cached(append([]answer{gives("valid", time.Hour)}, answers...)...)
-	holds(t, "valid", c)
-	time.Sleep(55*time.Minute - 1)
-	holds(t, "valid", c)
-	require.EqualValues(t, 1, s.asked.Load())
-	time.Sleep(time.Nanosecond)
-	return c, s
 }
 
 // together makes calls at once and waits for their ends.
@@ -136,44 +148,34 @@ func TestRenewal(t *testing.T) {
 		10 * time.Minute: 8 * time.Minute, time.Minute: 48 * time.Second,
 	} {
 		virtually(t, life.String(), func(t *testing.T) {
-			c, _ := cached(gives("1", life), gives("2", life), gives("3", life))
-			holds(t, "1", c)
-			for _, next := range []string{"1", "2"} {
-				time.Sleep(renewed - 1)
-				holds(t, next, c)
-				time.Sleep(time.Nanosecond)
-				holds(t, map[string]string{"1": "2", "2": "3"}[next], c)
-			}
+			r := newRig(t, gives("1", life), gives("2", life))
+			r.then(0, "1", 1)
+			r.then(renewed-1, "1", 1)
+			r.then(1, "2", 2)
 		})
 	}
 	virtually(t, "no end", func(t *testing.T) {
-		c, _ := cached(gives("1", 0), gives("2", 0))
-		holds(t, "1", c)
-		time.Sleep(10 * 365 * 24 * time.Hour)
-		holds(t, "1", c)
+		r := newRig(t, gives("1", 0))
+		r.then(0, "1", 1)
+		r.then(10*365*24*time.Hour, "1", 1)
 	})
 	virtually(t, "ended on arrival", func(t *testing.T) { // the clocks may differ
-		c, _ := cached(gives("1", -time.Second), gives("2", -time.Second))
-		holds(t, "1", c)
-		holds(t, "2", c)
+		r := newRig(t, gives("1", -time.Second), gives("2", -time.Second))
+		r.then(0, "1", 1)
+		r.then(0, "2", 2)
+	})
+	virtually(t, "ended on renewal", func(t *testing.T) {
+		r := due(t, gives("ended", -time.Second))
+		r.then(0, "ended", 2)
+		r.then(0, "valid", 2)
 	})
 	virtually(t, "due on arrival", func(t *testing.T) { // the source has a cache of its own
 		end := time.Now().Add(time.Hour)
-		c, s := cached(func(context.Context) (string, time.Time, error) { return "kept", end, nil })
-		holds(t, "kept", c)
-		time.Sleep(59 * time.Minute)
-		for range 60 {
-			holds(t, "kept", c)
-			holds(t, "kept", c)
-			time.Sleep(time.Second)
-		}
-		assert.EqualValues(t, 3, s.asked.Load(), "at first, and every thirty seconds of the last minute")
-	})
-	virtually(t, "ended on renewal", func(t *testing.T) {
-		c, s := due(t, func(context.Context) (string, time.Time, error) { return "ended", time.Now(), nil })
-		holds(t, "ended", c)
-		holds(t, "valid", c)
-		assert.EqualValues(t, 2, s.asked.Load())
+		r := newRig(t, func(context.Context) (string, time.Time, error) { return "kept", end, nil })
+		r.then(0, "kept", 1)
+		r.then(59*time.Minute, "kept", 2)
+		r.then(48*time.Second, "kept", 3)
+		r.then(10*time.Second, "kept", 3) // due again, and in a pause
 	})
 }
 
@@ -185,7 +187,7 @@ func TestOneFetch(t *testing.T) {
 		token  string
 		err    string
 	}{
-		"credentials":         {gives("shared", time.Hour), "shared", ""},
+		"credentials":         {gives("shared", time.Hour), "shared", "<nil>"},
 		"an error":            {failsWith(errSealed), "", "the vault is sealed"},
 		"a panic with a text": {func(context.Context) (string, time.Time, error) { panic("MIIQ") }, "", "the source of the credentials panicked with a value of type string"},
 		"with an error":       {func(context.Context) (string, time.Time, error) { panic(errSealed) }, "", "the source of the credentials panicked with a value of type *errors.errorString"},
@@ -194,21 +196,16 @@ func TestOneFetch(t *testing.T) {
 		},
 	} {
 		virtually(t, name, func(t *testing.T) {
-			c, s := cached(slow(3*time.Second, tt.answer), gives("next", 0))
+			r := newRig(t, slow(3*time.Second, tt.answer), gives("next", 0))
 			start := time.Now()
 			together(50, func(i int) {
 				time.Sleep(time.Duration(i) * 50 * time.Millisecond)
-				token, err := c.Get(context.Background())
-				assert.Equal(t, tt.token, token)
-				if tt.err != "" {
-					assert.EqualError(t, err, tt.err)
-				}
+				token, err := r.Get(context.Background())
+				assert.Equal(t, []string{tt.token, tt.err}, []string{token, fmt.Sprint(err)})
 				assert.Equal(t, 3*time.Second, time.Since(start))
 			})
-			assert.EqualValues(t, 1, s.asked.Load())
-			if tt.err != "" {
-				holds(t, "next", c)
-			}
+			assert.EqualValues(t, 1, r.asked.Load())
+			r.call(forEver, cmp.Or(tt.token, "next"), 0)
 		})
 	}
 }
@@ -216,52 +213,34 @@ func TestOneFetch(t *testing.T) {
 // A source that was refused is not asked for a minute: every call gets the same error, and
 // credentials that are still valid stay in use. Dropping them changes nothing of that.
 func TestRefusal(t *testing.T) {
-	for _, calls := range []int{1, 32} {
-		virtually(t, fmt.Sprint(calls), func(t *testing.T) {
-			refused := fmt.Errorf("IAM: %w", errRefused)
-			c, s := cached(slow(time.Second, failsWith(refused)), failsWith(refused), failsWith(errSealed), failsWith(errSealed), gives("token", 0))
-			together(calls, func(int) { want(t, c, context.Background(), "", refused, time.Second) })
-			for range calls {
-				fails(t, refused, c)
-			}
-			time.Sleep(time.Minute - 1)
-			fails(t, refused, c)
-			assert.EqualValues(t, 1, s.asked.Load())
-			time.Sleep(time.Nanosecond)
-			together(calls, func(int) { fails(t, refused, c) })
-			assert.EqualValues(t, 2, s.asked.Load())
-			time.Sleep(time.Minute)
-			fails(t, errSealed, c) // which is no refusal
-			fails(t, errSealed, c)
-			holds(t, "token", c)
-		})
-	}
-	virtually(t, "while credentials are valid", func(t *testing.T) {
-		c, s := due(t, failsWith(errRefused), failsWith(errRefused), gives("fresh", 0))
-		holds(t, "valid", c)
-		time.Sleep(time.Minute - 1)
-		holds(t, "valid", c)
-		assert.EqualValues(t, 2, s.asked.Load())
+	virtually(t, "without credentials", func(t *testing.T) {
+		refused := fmt.Errorf("IAM: %w", errRefused)
+		r := newRig(t, slow(time.Second, failsWith(refused)), failsWith(refused), failsWith(errSealed), failsWith(errSealed), gives("token", 0))
+		together(32, func(int) { r.call(forEver, refused, time.Second) })
+		r.then(0, refused, 1)
+		r.then(time.Minute-1, refused, 1)
 		time.Sleep(time.Nanosecond)
-		holds(t, "valid", c)
-		assert.EqualValues(t, 3, s.asked.Load())
-		c.Drop(func(token string) bool { return token == "valid" })
-		fails(t, errRefused, c)
-		ended, cancel := context.WithCancel(context.Background())
-		cancel()
-		want(t, c, ended, "", context.Canceled, 0)
-		time.Sleep(time.Minute)
-		holds(t, "fresh", c)
+		together(32, func(int) { r.then(0, refused, 2) })
+		r.then(time.Minute, errSealed, 3) // which is no refusal
+		r.then(0, errSealed, 4)
+		r.then(0, "token", 5)
+	})
+	virtually(t, "while credentials are valid", func(t *testing.T) {
+		r := due(t, failsWith(errRefused), failsWith(errRefused), gives("fresh", 0))
+		r.then(0, "valid", 2)
+		r.then(time.Minute-1, "valid", 2)
+		r.then(1, "valid", 3)
+		r.drop("valid")
+		r.then(0, errRefused, 3)
+		r.call(0, context.DeadlineExceeded, 0)
+		r.then(time.Minute, "fresh", 4)
 	})
 	virtually(t, "of an abandoned fetch", func(t *testing.T) {
-		c, s := cached(stubborn(2*time.Second, failsWith(errRefused)), gives("token", 0))
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		want(t, c, ctx, "", context.DeadlineExceeded, time.Second)
+		r := newRig(t, stubborn(2*time.Second, failsWith(errRefused)), gives("token", 0))
+		r.call(time.Second, context.DeadlineExceeded, time.Second)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		fails(t, errRefused, c)
-		assert.EqualValues(t, 1, s.asked.Load())
+		r.then(0, errRefused, 1)
 	})
 }
 
@@ -270,50 +249,41 @@ func TestRefusal(t *testing.T) {
 // starts another without waiting for its end, and its late result is not kept.
 func TestWaitersLeave(t *testing.T) {
 	virtually(t, "one by one", func(t *testing.T) {
-		c, s := cached(slow(10*time.Second, gives("token", 0)))
+		r := newRig(t, slow(10*time.Second, gives("token", 0)))
 		together(3, func(i int) {
 			if i == 2 {
-				want(t, c, context.Background(), "token", nil, 10*time.Second)
+				r.call(forEver, "token", 10*time.Second)
 				return
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i+1)*time.Second)
-			defer cancel()
-			want(t, c, ctx, "", context.DeadlineExceeded, time.Duration(i+1)*time.Second)
+			patience := time.Duration(i+1) * time.Second
+			r.call(patience, context.DeadlineExceeded, patience)
 		})
-		assert.EqualValues(t, 1, s.asked.Load())
-		holds(t, "token", c)
+		r.then(0, "token", 1)
 	})
 	virtually(t, "all", func(t *testing.T) {
 		var cancelled time.Duration
 		start := time.Now()
-		c, _ := cached(func(ctx context.Context) (string, time.Time, error) {
+		r := newRig(t, func(ctx context.Context) (string, time.Time, error) {
 			<-ctx.Done()
 			cancelled = time.Since(start)
 			time.Sleep(time.Minute) // it is in no hurry
 			return "too late", time.Time{}, nil
 		}, gives("of the second fetch", 0))
 		together(2, func(i int) {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i+1)*time.Second)
-			defer cancel()
-			want(t, c, ctx, "", context.DeadlineExceeded, time.Duration(i+1)*time.Second)
+			patience := time.Duration(i+1) * time.Second
+			r.call(patience, context.DeadlineExceeded, patience)
 		})
-		holds(t, "of the second fetch", c)
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
+		r.then(0, "of the second fetch", 2)
+		r.then(2*time.Minute, "of the second fetch", 2)
 		assert.Equal(t, 2*time.Second, cancelled)
-		holds(t, "of the second fetch", c)
 	})
 	virtually(t, "with an ended context", func(t *testing.T) {
-		ended, cancel := context.WithCancel(context.Background())
-		cancel()
-		c, s := cached(gives("1", time.Hour), gives("2", time.Hour))
-		want(t, c, ended, "", context.Canceled, 0)
-		assert.Zero(t, s.asked.Load())
-		holds(t, "1", c)
+		r := newRig(t, gives("1", time.Hour), gives("2", time.Hour))
+		r.call(0, context.DeadlineExceeded, 0)
+		r.then(0, "1", 1)
 		time.Sleep(55 * time.Minute)
-		want(t, c, ended, "1", nil, 0)
-		assert.EqualValues(t, 1, s.asked.Load())
-		holds(t, "2", c) // no pause has begun
+		r.call(0, "1", 0)
+		r.then(0, "2", 2) // no pause has begun
 	})
 }
 
@@ -321,122 +291,91 @@ func TestWaitersLeave(t *testing.T) {
 // the calls that wait for it already.
 func TestFetchLimit(t *testing.T) {
 	virtually(t, "it heeds its context", func(t *testing.T) {
-		c, _ := cached(hung)
-		want(t, c, context.Background(), "", context.DeadlineExceeded, 2*time.Minute)
+		newRig(t, hung).call(forEver, context.DeadlineExceeded, 2*time.Minute)
 	})
 	virtually(t, "it does not", func(t *testing.T) {
-		c, _ := cached(stubborn(time.Hour, gives("late", 0)), gives("second", 0))
+		r := newRig(t, stubborn(time.Hour, gives("late", 0)), gives("second", 0))
 		together(2, func(i int) {
-			time.Sleep(time.Duration(i) * (2*time.Minute + time.Second)) // past the end of the context
-			if i == 1 {
-				holds(t, "second", c)
+			if i == 0 {
+				r.call(forEver, "late", time.Hour)
 				return
 			}
-			want(t, c, context.Background(), "late", nil, time.Hour)
+			r.then(2*time.Minute+time.Second, "second", 2) // past the end of the context
 		})
-		holds(t, "second", c)
+		r.then(0, "second", 2)
 	})
 }
 
 // Valid credentials stay in use while they cannot be renewed, which is tried every thirty
 // seconds. When they have ended there is no pause.
 func TestEarlyRenewalFails(t *testing.T) {
-	for name, renew := range map[string]answer{
-		"an error": failsWith(errSealed),
-		"a panic":  func(context.Context) (string, time.Time, error) { panic(errSealed) },
-	} {
-		virtually(t, name, func(t *testing.T) {
-			c, s := due(t, renew)
-			for asked := int32(2); asked <= 11; asked++ { // five minutes
-				for _, pause := range []time.Duration{0, 0, 30*time.Second - 1} {
-					time.Sleep(pause)
-					holds(t, "valid", c)
-					assert.Equal(t, asked, s.asked.Load())
-				}
-				time.Sleep(time.Nanosecond)
-			}
-			for range 2 {
-				_, err := c.Get(context.Background())
-				assert.Error(t, err)
-			}
-			assert.EqualValues(t, 13, s.asked.Load())
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := due(t, failsWith(errSealed))
+		for asked := 2; asked <= 11; asked++ { // five minutes
+			r.then(0, "valid", asked)
+			r.then(30*time.Second-1, "valid", asked)
+			time.Sleep(time.Nanosecond)
+		}
+		r.then(0, errSealed, 12)
+		r.then(0, errSealed, 13)
+	})
 }
 
 // An early renewal takes ten seconds of one call at most, and nothing of the others. Who has
 // no credentials joins it and keeps it alive.
 func TestEarlyRenewalIsSlow(t *testing.T) {
 	virtually(t, "too slow", func(t *testing.T) {
-		c, s := due(t, hung)
-		together(2, func(i int) {
-			want(t, c, context.Background(), "valid", nil, map[int]time.Duration{0: 10 * time.Second}[i])
-		})
+		r := due(t, hung)
+		together(2, func(i int) { r.call(forEver, "valid", []time.Duration{10 * time.Second, 0}[i]) })
 		synctest.Wait()
-		assert.Zero(t, s.under.Load(), "it was cancelled")
-		holds(t, "valid", c)
-		assert.EqualValues(t, 2, s.asked.Load())
-	})
-	virtually(t, "slow", func(t *testing.T) {
-		c, s := due(t, slow(9*time.Second, gives("fresh", time.Hour)))
-		want(t, c, context.Background(), "fresh", nil, 9*time.Second)
-		holds(t, "fresh", c)
-		assert.EqualValues(t, 2, s.asked.Load())
+		assert.Zero(t, r.under.Load(), "it was cancelled")
+		r.then(0, "valid", 2)
 	})
 	virtually(t, "the caller ends", func(t *testing.T) {
-		c, _ := due(t, hung)
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		want(t, c, ctx, "valid", nil, time.Second)
+		due(t, hung).call(time.Second, "valid", time.Second)
 	})
 	virtually(t, "joined", func(t *testing.T) {
-		c, s := due(t, slow(20*time.Second, gives("fresh", time.Hour)))
+		r := due(t, slow(20*time.Second, gives("fresh", time.Hour)))
 		together(2, func(i int) { // one that renews and one without credentials
 			if i == 1 {
-				c.Drop(func(string) bool { return true })
+				r.drop("valid")
 			}
-			want(t, c, context.Background(), "fresh", nil, 20*time.Second)
+			r.call(forEver, "fresh", 20*time.Second)
 		})
-		assert.EqualValues(t, 2, s.asked.Load())
+		r.then(0, "fresh", 2)
 	})
-	for name, drop := range map[string]bool{"dropped in the meantime": true, "ended in the meantime": false} {
-		virtually(t, name, func(t *testing.T) {
-			c, s := due(t, slow(5*time.Second, failsWith(errSealed)), gives("fresh", time.Hour))
-			if !drop {
-				time.Sleep(5*time.Minute - time.Second)
-			}
-			together(2, func(i int) {
-				switch {
-				case i == 0:
-					want(t, c, context.Background(), "fresh", nil, 5*time.Second)
-				case drop:
-					c.Drop(func(token string) bool { return token == "valid" })
-				}
-			})
-			assert.EqualValues(t, 3, s.asked.Load())
-		})
-	}
+	virtually(t, "dropped in the meantime", func(t *testing.T) {
+		r := due(t, slow(5*time.Second, failsWith(errSealed)), gives("fresh", time.Hour))
+		later := time.AfterFunc(time.Second, func() { r.drop("valid") })
+		defer later.Stop()
+		r.call(forEver, "fresh", 5*time.Second)
+		r.then(0, "fresh", 3)
+	})
+	virtually(t, "ended in the meantime", func(t *testing.T) {
+		r := due(t, slow(5*time.Second, failsWith(errSealed)), gives("fresh", time.Hour))
+		time.Sleep(5*time.Minute - time.Second)
+		r.call(forEver, "fresh", 5*time.Second)
+		r.then(0, "fresh", 3)
+	})
 }
 
 // A rejection is about the token that was sent, not about the one that has replaced it.
 // Rejected credentials are dropped at once, also in the pause after a failed renewal.
 func TestDrop(t *testing.T) {
 	virtually(t, "only the rejected", func(t *testing.T) {
-		c, s := cached(gives("1", time.Hour), gives("2", time.Hour))
-		first := func(token string) bool { return token == "1" }
-		c.Drop(func(string) bool { t.Error("there is nothing to drop"); return true })
-		holds(t, "1", c)
-		c.Drop(first)
-		holds(t, "2", c)
-		c.Drop(first)
-		holds(t, "2", c)
-		assert.EqualValues(t, 2, s.asked.Load())
+		r := newRig(t, gives("1", time.Hour), gives("2", time.Hour))
+		r.Drop(func(string) bool { t.Error("there is nothing to drop"); return true })
+		r.then(0, "1", 1)
+		r.drop("1")
+		r.then(0, "2", 2)
+		r.drop("1")
+		r.then(0, "2", 2)
 	})
 	virtually(t, "in a pause", func(t *testing.T) {
-		c, _ := due(t, failsWith(errSealed), gives("fresh", time.Hour))
-		holds(t, "valid", c)
-		c.Drop(func(token string) bool { return token == "valid" })
-		holds(t, "fresh", c)
+		r := due(t, failsWith(errSealed), gives("fresh", time.Hour))
+		r.then(0, "valid", 2)
+		r.drop("valid")
+		r.then(0, "fresh", 3)
 	})
 }
 
@@ -445,19 +384,15 @@ func TestDrop(t *testing.T) {
 func TestSourceContext(t *testing.T) {
 	t.Parallel()
 	type key struct{}
-	for _, failure := range []error{nil, errSealed} {
-		var of context.Context
-		c, _ := cached(func(ctx context.Context) (string, time.Time, error) {
-			of = ctx
-			return fmt.Sprint(ctx.Value(key{})), time.Time{}, errors.Join(failure, ctx.Err())
-		})
-		token, err := c.Get(context.WithValue(context.Background(), key{}, "trace"))
-		require.ErrorIs(t, err, failure)
-		if failure == nil {
-			assert.Equal(t, "trace", token)
-		}
-		assert.ErrorIs(t, of.Err(), context.Canceled)
-	}
+	var of context.Context
+	r := newRig(t, func(ctx context.Context) (string, time.Time, error) {
+		of = ctx
+		return fmt.Sprint(ctx.Value(key{})), time.Time{}, ctx.Err()
+	})
+	token, err := r.Get(context.WithValue(context.Background(), key{}, "trace"))
+	require.NoError(t, err)
+	assert.Equal(t, "trace", token)
+	assert.ErrorIs(t, of.Err(), context.Canceled)
 }
 
 // Many calls, sources that fail in every way, drops and short lives at once, for the race
@@ -466,7 +401,7 @@ func TestRace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var fetched, got atomic.Int32
-		c, s := cached(func(ctx context.Context) (string, time.Time, error) {
+		r := newRig(t, func(ctx context.Context) (string, time.Time, error) {
 			n := fetched.Add(1)
 			answers := []answer{gives(fmt.Sprint(n), time.Duration(n%40+1)*time.Second), failsWith(errSealed), failsWith(errRefused),
 				func(context.Context) (string, time.Time, error) { panic(errSealed) }}
@@ -477,13 +412,13 @@ func TestRace(t *testing.T) {
 			wg.Go(func() {
 				for range 50 {
 					ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i)*time.Second)
-					token, err := c.Get(ctx)
+					token, err := r.Get(ctx)
 					cancel()
 					if err == nil {
 						got.Add(1)
 					}
 					if i%8 == 0 {
-						c.Drop(func(held string) bool { return held == token })
+						r.drop(token)
 					}
 					time.Sleep(time.Duration(i%5) * 700 * time.Millisecond)
 				}
@@ -491,13 +426,13 @@ func TestRace(t *testing.T) {
 		}
 		wg.Wait()
 		assert.Positive(t, got.Load())
-		assert.EqualValues(t, 1, s.most.Load())
+		assert.EqualValues(t, 1, r.most.Load())
 	})
 }
 
 func TestGetAllocatesNothing(t *testing.T) {
-	c, _ := cached(gives("token", time.Hour))
-	_, err := c.Get(t.Context())
+	r := newRig(t, gives("token", time.Hour))
+	_, err := r.Get(t.Context())
 	require.NoError(t, err)
-	assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = c.Get(t.Context()) }))
+	assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = r.Get(t.Context()) }))
 }
