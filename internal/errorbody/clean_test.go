@@ -2,6 +2,7 @@ package errorbody
 
 import (
 	"encoding/base64"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -10,18 +11,6 @@ import (
 )
 
 const token = `MIIQ-Xq7Lk2Vw9Zr4Tn8Bd3Uf6Hs5Jm+/==`
-
-// longToken is like a token of IAM: base64 with other characters.
-func longToken(n int) string {
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-"
-	var b strings.Builder
-	state := uint32(1)
-	for b.Len() < n {
-		state = state*1664525 + 1013904223
-		b.WriteByte(alphabet[state>>26])
-	}
-	return b.String()
-}
 
 func TestClean(t *testing.T) {
 	t.Parallel()
@@ -124,6 +113,66 @@ func TestCleanCost(t *testing.T) {
 	assert.LessOrEqual(t, testing.AllocsPerRun(100, usual), 6.0)
 }
 
+// assertOneLine asserts that a text cannot break out of a line of a log.
+func assertOneLine(t testing.TB, s string) {
+	t.Helper()
+	if !utf8.ValidString(s) {
+		t.Errorf("not UTF-8: %q", s)
+	}
+	for _, r := range s {
+		if !strconv.IsPrint(r) {
+			t.Errorf("%q in %q", r, s)
+			return
+		}
+	}
+}
+
+func TestLine(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		text string
+		most int
+		want string
+	}{
+		"empty":                       {"", 5, ""},
+		"plain":                       {"API does not exist", 64, "API does not exist"},
+		"exactly":                     {"12345", 5, "12345"},
+		"one too many":                {"123456", 5, "12345…"},
+		"characters, no bytes":        {"发发发发发", 5, "发发发发发"},
+		"characters, cut":             {"发发发发发发", 5, "发发发发发…"},
+		"nothing asked for":           {"abc", 0, "…"},
+		"less than nothing":           {"abc", -1, "…"},
+		"DEL":                         {"a\x7fb", 9, `a\x7fb`},
+		"controls":                    {"a\nb\r\nc\x00d\x1b[31me\x7ff", 99, `a\nb\r\nc\x00d\x1b[31me\x7ff`},
+		"C1 controls":                 {"a\u0085b\u009bc", 99, `a\u0085b\u009bc`},
+		"line separators":             {"a\u2028b\u2029c", 99, `a\u2028b\u2029c`},
+		"bidirectional":               {"a\u202eb\u2066c\u2069d\u200fe\u061cf", 99, `a\u202eb\u2066c\u2069d\u200fe\u061cf`},
+		"invisible":                   {"a\u200bb\u2060c\ufeffd\u00ade\u3164f\u115fg\u034fh\ufe0fi\u2800j", 99, `a\u200bb\u2060c\ufeffd\u00ade\u3164f\u115fg\u034fh\ufe0fi\u2800j`},
+		"invisible, plane 14":         {"a\U000e0041b\U000e0100c", 99, `a\U000e0041b\U000e0100c`},
+		"spaces other than the space": {"a\u00a0b\u3000c", 99, `a\u00a0b\u3000c`},
+		"private use":                 {"\ue000", 9, `\ue000`},
+		"not UTF-8":                   {"caf\xe9 \xff\xfe\xc3", 99, `caf\xe9 \xff\xfe\xc3`},
+		"replacement character":       {"a\ufffdb", 9, "a\ufffdb"},
+		"surrogate, as bytes":         {"\xed\xa0\x80", 99, `\xed\xa0\x80`},
+		"cut after escapes":           {"\n\n\n", 4, `\n\n…`},
+		"printable, of all kinds":     {"naïve Ω 发布 😀 é", 99, "naïve Ω 发布 😀 é"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			assert.Equal(t, tt.want, Line(tt.text, tt.most))
+			assert.Equal(t, tt.want, Clean(tt.text, tt.most, nil), "without secrets Clean does the same")
+			assertOneLine(t, tt.want)
+		})
+	}
+}
+
+// What is not kept costs nothing.
+func TestLineOfALongText(t *testing.T) {
+	text := strings.Repeat("\n", 1<<20)
+	assert.Equal(t, strings.Repeat(`\n`, 32)+"…", Line(text, 64))
+	assert.LessOrEqual(t, testing.AllocsPerRun(10, func() { Line(text, 64) }), 150.0)
+}
+
 func FuzzClean(f *testing.F) {
 	for _, text := range []string{
 		"", "API does not exist", token, `\u004d\u0049\u0049\u0051`, "a\nb\u202e\xff", "%4d%49%49%51-Xq7Lk2Vw9Zr4Tn8",
@@ -152,8 +201,7 @@ func FuzzClean(f *testing.F) {
 			if n := utf8.RuneCountInString(got); n > max(most, 0)+1 || n == most+1 && !strings.HasSuffix(got, "…") {
 				t.Errorf("%d characters, not %d: %q", n, most, got)
 			}
-			n := min(max(len(secret)/2, shortestRun), longestRun)
-			for i := 0; i+n <= len(secret) && !strings.HasPrefix(got, "(withheld"); i++ {
+			for i, n := 0, runOf(secret, longestRun); i+n <= len(secret) && !strings.HasPrefix(got, "(withheld"); i++ {
 				for _, part := range strings.Split(strings.TrimSuffix(got, "…"), Redacted) {
 					if strings.Contains(fold(part), fold(secret[i:i+n])) {
 						t.Errorf("%s: %q of %q in %q, made of %q", name, secret[i:i+n], secret, got, text)

@@ -103,22 +103,12 @@ func TestParse(t *testing.T) {
 // The memory for a body of 1 MiB, as much as is read, has a bound whatever the body.
 func TestParseBounds(t *testing.T) {
 	const mega = 1 << 20
-	fill := func(begin, part, end string) string {
-		return begin + strings.Repeat(part, (mega-len(begin)-len(end))/len(part)) + end
-	}
-	keys := func(value string) string {
-		var b strings.Builder
-		for n := 0; b.Len() < mega-20; n++ {
-			fmt.Fprintf(&b, `"%x":%s,`, n, value)
-		}
-		return "{" + b.String() + `"error_msg":"m"}`
+	var objects strings.Builder
+	for n := range mega / 20 {
+		fmt.Fprintf(&objects, `"%x":{"code":{}},`, n)
 	}
 	for name, body := range map[string]string{
-		"objects":          keys(`{"code":{}}`),
-		"small members":    keys("0"),
-		"one object":       `{"error":` + keys("0") + `}`,
-		"the same object":  fill(`{"zz":{"code":"x"}`, `,"a":{"message":"y"}`, `}`),
-		"escaped keys":     fill(`{`, `"\u0061":1,`, `"error_code":"c"}`),
+		"objects":          "{" + objects.String() + `"error_msg":"m"}`,
 		"open brackets":    strings.Repeat("[", mega),
 		"open objects":     strings.Repeat(`{"a":`, mega/5),
 		"one long message": `{"error_msg":"` + strings.Repeat("x", mega-16) + `"}`,
@@ -156,9 +146,6 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		d := Parse(body)
-		if d != Parse(body) {
-			t.Error("not the same twice")
-		}
 		var object map[string]json.RawMessage
 		if json.Unmarshal(body, &object) != nil {
 			require.Equal(t, Details{}, d, "no JSON object")
