@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -49,38 +48,6 @@ func publish(client *apig.Client, apiID string) {
 		return
 	}
 	fmt.Println("published", rec.APIName)
-}
-
-// Publish an API, and know what happened. A gateway of package apigtest stands in for
-// the real one here, whose settings ConfigFromEnv finds.
-func Example() {
-	gateway := apigtest.NewGateway()
-	defer gateway.Close()
-	apiID := gateway.AddAPI("orders")
-
-	client, err := apig.New(apig.Config{ // or: cfg, err := apig.ConfigFromEnv()
-		Endpoint:   gateway.URL(), // apig.Endpoint("cn-north-4")
-		ProjectID:  gateway.ProjectID(),
-		InstanceID: gateway.InstanceID(),
-		Auth:       apig.StaticToken(gateway.Token()),
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	rec, err := client.Publish(context.Background(), apig.PublishRequest{
-		APIID:  apiID,
-		EnvID:  apig.EnvRelease,
-		Remark: "1.4.2",
-	})
-	switch apig.OutcomeOf(err) {
-	case apig.Applied:
-		fmt.Println("published", rec.APIName, rec.Remark)
-	case apig.NotApplied:
-		fmt.Println("nothing has changed:", err)
-	case apig.Unknown:
-		fmt.Println("it may be published, look before you repeat it:", err) // client.Settle looks
-	}
-	// Output: published orders 1.4.2
 }
 
 // All mistakes are reported at once, before anything is sent.
@@ -192,24 +159,6 @@ func ExampleStaticKeys() {
 	// Output: published orders
 }
 
-// An Authenticator of one's own puts whatever it likes on a request.
-func ExampleAuthenticator() {
-	gateway, cfg, apiID := newGateway()
-	defer gateway.Close()
-
-	cfg.Auth = tokenFile(gateway.Token())
-	publish(newClient(cfg), apiID)
-	// Output: published orders
-}
-
-// tokenFile is a file with a token, as an agent of the server keeps it up to date.
-type tokenFile string
-
-func (f tokenFile) Authenticate(r *http.Request) error {
-	r.Header.Set("X-Auth-Token", string(f)) // what the file holds
-	return nil
-}
-
 func ExampleClient_Publish() {
 	gateway, cfg, apiID := newGateway()
 	defer gateway.Close()
@@ -286,7 +235,7 @@ func unreadable(gateway *apigtest.Gateway) {
 	)
 }
 
-// There are three outcomes, and so three branches.
+// There are three outcomes, and so three branches. Client.Settle looks for what is unknown.
 func ExampleOutcomeOf() {
 	gateway, cfg, apiID := newGateway()
 	defer gateway.Close()
@@ -310,55 +259,6 @@ func ExampleOutcomeOf() {
 	// published
 	// nothing has changed: true
 	// look before you publish again
-}
-
-// The sentinels for errors.Is, and what a release tool may tell its user. Most
-// programs need two or three of these cases. ErrOutcomeUnknown comes first.
-func ExampleOutcomeOf_sentinels() {
-	advice := func(err error) string {
-		switch {
-		case err == nil:
-			return "published"
-		case errors.Is(err, apig.ErrOutcomeUnknown):
-			return "look before you publish again"
-		case errors.Is(err, apig.ErrInvalidArgument), errors.Is(err, apig.ErrBadRequest):
-			return "correct the request"
-		case errors.Is(err, apig.ErrUnauthorized):
-			return "renew the credentials"
-		case errors.Is(err, apig.ErrForbidden):
-			return "ask for the right to do this"
-		case errors.Is(err, apig.ErrNotPublished): // before ErrNotFound, since it matches both
-			return "it was not published"
-		case errors.Is(err, apig.ErrNotFound), errors.Is(err, apig.ErrAmbiguous):
-			return "look at the ID"
-		case errors.Is(err, apig.ErrSuperseded):
-			return "decide which version is to be in effect"
-		case errors.Is(err, apig.ErrThrottled), errors.Is(err, apig.ErrConflict):
-			return "retry later"
-		case errors.Is(err, apig.ErrServer), errors.Is(err, apig.ErrBadResponse):
-			return "retry, or tell support the request ID"
-		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-			return "give it more time"
-		}
-		return "retry when the network is back"
-	}
-	gateway, cfg, apiID := newGateway()
-	defer gateway.Close()
-	cfg.Retry.MaxAttempts = 1 // to see each failure at once
-	client := newClient(cfg)
-
-	for _, fault := range []apigtest.Fault{
-		apigtest.Unauthorized(), apigtest.Conflict(), apigtest.SystemError(), apigtest.CloseBefore(),
-	} {
-		gateway.Inject(fault.On(apigtest.OpAction))
-		_, err := client.Publish(context.Background(), apig.PublishRequest{APIID: apiID, EnvID: apig.EnvRelease})
-		fmt.Println(advice(err))
-	}
-	// Output:
-	// renew the credentials
-	// retry later
-	// retry, or tell support the request ID
-	// retry when the network is back
 }
 
 // The status, the code and the request ID are what support asks for. Match on
@@ -563,75 +463,6 @@ func ExampleClient_APIByName() {
 	// apig: EnvironmentByName: none is named "STAGING"
 }
 
-// The policy bounds a call whose context has no deadline.
-func ExampleRetryPolicy() {
-	gateway, cfg, apiID := newGateway()
-	defer gateway.Close()
-
-	cfg.AttemptTimeout = 10 * time.Second
-	cfg.Retry = apig.RetryPolicy{
-		MaxAttempts:   3,
-		MinWait:       time.Millisecond,
-		MaxWait:       5 * time.Millisecond,
-		SettleWait:    20 * time.Millisecond,
-		SettleTimeout: 10 * time.Second,
-		BusyTimeout:   time.Minute,
-	}
-	gateway.Inject(apigtest.Conflict().Times(2))
-	publish(newClient(cfg), apiID)
-	fmt.Println(len(gateway.Requests()), "requests")
-	// Output:
-	// published orders
-	// 3 requests
-}
-
-// steady lets one attempt through each time its ticker ticks, as a *rate.Limiter
-// of golang.org/x/time/rate does.
-type steady struct{ ticks <-chan time.Time }
-
-func (s steady) Wait(ctx context.Context) error {
-	select {
-	case <-s.ticks:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func ExampleLimiter() {
-	gateway, cfg, apiID := newGateway()
-	defer gateway.Close()
-
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	cfg.Limiter = steady{ticker.C} // rate.NewLimiter(20, 1)
-	publish(newClient(cfg), apiID)
-	// Output: published orders
-}
-
-// A Debug record for each attempt, a Warn record for each retry and for each outcome
-// that the client has looked for.
-func ExampleConfig_logger() {
-	gateway, cfg, apiID := newGateway()
-	defer gateway.Close()
-
-	cfg.Logger = slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
-		Level: slog.LevelWarn,
-		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			switch a.Key {
-			case slog.TimeKey, "api_id", "tag", "reason", "wait": // an example must print the same each time
-				return slog.Attr{}
-			}
-			return a
-		},
-	}))
-	gateway.Inject(apigtest.Conflict())
-	publish(newClient(cfg), apiID)
-	// Output:
-	// level=WARN msg="apig: retry" op=Publish attempt=1
-	// published orders
-}
-
 // Another gateway of the project, over the same connections.
 func ExampleClient_Instance() {
 	gateway, cfg, _ := newGateway()
@@ -659,26 +490,4 @@ func ExampleConfig_privateCA() {
 	defer client.CloseIdleConnections()
 	publish(client, apiID)
 	// Output: published orders
-}
-
-// A test of one's own code: a gateway on loopback, faults, and a journal of all
-// changes. With apigtest.WithoutNetwork it runs inside testing/synctest too, where
-// waits take no time.
-func Example_testing() {
-	gateway := apigtest.NewGateway() // in a test: t.Cleanup(gateway.Close)
-	defer gateway.Close()
-	apiID := gateway.AddAPI("orders")
-	client := newClient(apig.Config{
-		Endpoint:   gateway.URL(),
-		ProjectID:  gateway.ProjectID(),
-		InstanceID: gateway.InstanceID(),
-		Auth:       apig.StaticToken(gateway.Token()),
-	})
-
-	publish(client, apiID) // the code under test
-	version, ok := gateway.Published(apiID, apig.EnvRelease)
-	fmt.Println(ok, version.InEffect, len(gateway.Journal()))
-	// Output:
-	// published orders
-	// true true 1
 }
