@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -213,7 +212,6 @@ func TestBatchArguments(t *testing.T) {
 		text    string
 	}{
 		"nothing":           {PublishBatchRequest{}, "EnvID is empty; APIIDs and GroupID are empty"},
-		"no environment":    {PublishBatchRequest{APIIDs: []string{"a"}}, "EnvID is empty"},
 		"an empty list":     {PublishBatchRequest{APIIDs: []string{}, EnvID: EnvRelease}, "APIIDs and GroupID are empty"},
 		"APIs and a group":  {PublishBatchRequest{APIIDs: []string{"a"}, GroupID: "g", EnvID: EnvRelease}, "APIIDs and GroupID exclude each other"},
 		"an empty ID":       {PublishBatchRequest{APIIDs: []string{"a", ""}, EnvID: EnvRelease}, "APIIDs[1] is empty"},
@@ -285,11 +283,8 @@ func TestBatchCodes(t *testing.T) {
 	}{
 		"once a minute":         {code: "APIG.3711", times: 1, batches: 2},
 		"throttled":             {code: "APIG.9008", times: 1, batches: 2},
-		"throttled in front":    {code: "APIGW.0308", times: 1, batches: 2},
-		"task running":          {code: "APIG.3718", times: 1, batches: 2},
 		"gateway busy":          {code: "APIC.7701", times: 1, batches: 2},
 		"gateway locked":        {code: "APIC.7712", times: 2, batches: 3},
-		"gateway not lockable":  {code: "APIC.9222", times: 3, batches: 4},
 		"always throttled":      {code: "APIG.9008", times: always, batches: 4, is: ErrThrottled, busy: 10 * time.Second},
 		"always locked":         {code: "APIC.7712", times: always, batches: 4, is: ErrConflict, busy: 10 * time.Second},
 		"not synchronized":      {code: "APIG.3500", times: 1, batches: 2, looks: 1},
@@ -303,18 +298,13 @@ func TestBatchCodes(t *testing.T) {
 		"no environment":        {code: "APIG.3003", times: always, batches: 1, is: ErrNotFound},
 		"no permission":         {code: "APIG.1005", times: always, batches: 1, is: ErrForbidden},
 		"token expired":         {code: "APIG.1001", times: always, batches: 1, is: ErrUnauthorized},
-		"wrong parameter":       {code: "APIG.2011", times: always, batches: 1, is: ErrBadRequest},
 		"not published":         {code: "APIG.3015", times: always, batches: 1, is: ErrNotPublished},
 	} {
 		for op, batch := range batches {
 			virtually(t, op+"/"+name, func(t *testing.T) {
 				defer random.Replace(func(int64) int64 { return 0 })()
 				s := newSite(t, retry(RetryPolicy{BusyTimeout: r.busy}))
-				ids := s.apis(3)
-				if batch.action == "offline" {
-					s.theirs("1.4.1", ids...)
-					time.Sleep(time.Hour)
-				}
+				ids := s.published(3)
 				fault := gateway.Answer(200, failures(r.code, ids...))
 				if r.applied {
 					fault.Apply = gateway.ApplyFirst
@@ -347,18 +337,7 @@ func TestBatchCodes(t *testing.T) {
 
 // Only what has failed is sent again, with the same remark and tag.
 func TestBatchRepeatsWhatFailed(t *testing.T) {
-	virtually(t, "one of three", func(t *testing.T) {
-		s := newSite(t)
-		ids := s.apis(3)
-		s.Inject(batchFault(func(success, _ []map[string]any) ([]map[string]any, []map[string]any) {
-			return success[:1], []map[string]any{{"api_id": ids[1], "error_code": "APIG.9999"}, {"api_id": ids[2], "error_code": "APIG.3002"}}
-		}))
-		result, err := s.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease, Remark: "1.4.2"})
-		require.ErrorIs(t, err, ErrNotFound)
-		assert.True(t, result.Items[1].Record.Recovered)
-		assert.Equal(t, 1, s.requests(gateway.OpHistory), "of the one that is unknown")
-	})
-	virtually(t, "two of three", func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
 		ids := s.apis(3)
 		s.Inject(gateway.Answer(200, strings.Replace(failures("APIG.9008", ids[0], ids[2]), `"success":[`,
@@ -381,9 +360,7 @@ func TestBatchNotPublishedAfterALostAttempt(t *testing.T) {
 		for _, code := range []string{"APIG.3015", "APIG.3309"} {
 			virtually(t, op+"/"+code, func(t *testing.T) {
 				s := newSite(t)
-				ids := s.apis(3)
-				s.theirs("1.4.1", ids...)
-				time.Sleep(time.Hour)
+				ids := s.published(3)
 				s.Inject(gateway.CloseBefore().On(gateway.OpBatch), gateway.Answer(200, failures(code, ids...)).On(gateway.OpBatch))
 				result, err := batch.do(s.Client, t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
 				assert.Equal(t, 2, s.requests(gateway.OpBatch))
@@ -426,11 +403,7 @@ func TestBatchAnswerLeavesOut(t *testing.T) {
 		} {
 			virtually(t, op+"/"+name, func(t *testing.T) {
 				s := newSite(t)
-				ids := s.apis(n)
-				if batch.action == "offline" {
-					s.theirs("1.4.1", ids...)
-					time.Sleep(time.Hour)
-				}
+				ids := s.published(n)
 				s.Inject(r.fault(ids).On(gateway.OpBatch))
 				result, err := batch.do(s.Client, t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
 				require.NoError(t, err)
@@ -464,6 +437,7 @@ func TestBatchUnreadableAnswers(t *testing.T) {
 		"records of other APIs":     strings.NewReplacer(`"a"`, `"y"`, `"b"`, `"z"`).Replace(whole),
 		"of another environment":    strings.Replace(`{"success":[`+batchRecord("a")+`]}`, EnvRelease, "z", 1),
 		"records of no publication": `{"success":[{"api_id":"a","api_name":"name of a","env_id":"` + EnvRelease + `"}]}`,
+		"a version that is no ID":   `{"success":[` + strings.Replace(batchRecord("a"), "v-a", "../v", 1) + `]}`,
 		"records of no API":         `{"success":[{"publish_id":"p","version_id":"v"}]}`,
 	}
 	for n := range len(whole) {
@@ -522,36 +496,23 @@ func TestBatchAnswerTooLong(t *testing.T) {
 
 // What cannot be read stays unknown, for those APIs: neither done nor repeated.
 func TestBatchUnsettled(t *testing.T) {
-	const n = 10
-	for _, blind := range []int{3, n} {
-		for fate, fault := range map[string]gateway.Fault{"applied": gateway.Cut(0), "not applied": gateway.CloseBefore()} {
-			virtually(t, fmt.Sprintf("%d of %d, %s", blind, n, fate), func(t *testing.T) {
-				s := newSite(t)
-				ids := s.apis(n)
-				s.Inject(fault.On(gateway.OpBatch), gateway.Answer(403, noPermissionBody).On(gateway.OpHistory).Always().
-					When(func(r *gateway.Request) bool { return slices.Contains(ids[:blind], r.APIID) }))
-				result, err := s.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
-				require.ErrorIs(t, err, ErrOutcomeUnknown)
-				assert.NotErrorIs(t, err, ErrForbidden, "that is the history's")
-				done, unknown, failed := s.agree("online", result.Items)
-				assert.Equal(t, []int{n - blind, blind, 0}, []int{done, unknown, failed})
-				for _, item := range result.Items[:blind] {
-					assertOpen(t, item.Record, item.Err)
-					require.ErrorContains(t, item.Err, "outcome unknown: the history cannot be read")
-				}
-			})
-		}
+	for fate, fault := range map[string]gateway.Fault{"applied": gateway.Cut(0), "not applied": gateway.CloseBefore()} {
+		virtually(t, fate, func(t *testing.T) {
+			s := newSite(t)
+			ids := s.apis(10)
+			s.Inject(fault.On(gateway.OpBatch), gateway.Answer(403, noPermissionBody).On(gateway.OpHistory).Always().
+				When(func(r *gateway.Request) bool { return slices.Contains(ids[:3], r.APIID) }))
+			result, err := s.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
+			require.ErrorIs(t, err, ErrOutcomeUnknown)
+			assert.NotErrorIs(t, err, ErrForbidden, "that is the history's")
+			done, unknown, failed := s.agree("online", result.Items)
+			assert.Equal(t, []int{7, 3, 0}, []int{done, unknown, failed})
+			for _, item := range result.Items[:3] {
+				assertOpen(t, item.Record, item.Err)
+				require.ErrorContains(t, item.Err, "outcome unknown: the history cannot be read")
+			}
+		})
 	}
-	virtually(t, "of an API that is gone", func(t *testing.T) {
-		s := newSite(t)
-		ids := s.apis(20)
-		s.Inject(gateway.CloseBefore().On(gateway.OpBatch))
-		later(time.Millisecond, func() { s.RemoveAPI(ids[2]) })
-		result, _ := s.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
-		done, unknown, _ := s.agree("online", result.Items)
-		assert.Equal(t, []int{19, 1}, []int{done, unknown})
-		assertOpen(t, nil, result.Items[2].Err)
-	})
 }
 
 // The context ends before anything, in the middle, and while it is settled.
@@ -578,9 +539,7 @@ func TestBatchContextEnds(t *testing.T) {
 		// not sent yet.
 		virtually(t, op+", in the middle", func(t *testing.T) {
 			s := newSite(t)
-			ids := s.apis(5500)
-			s.theirs("1.4.1", ids...)
-			time.Sleep(time.Hour)
+			ids := s.published(5500)
 			s.Inject(gateway.Fault{Apply: gateway.ApplyFirst, End: gateway.EndHang}.On(gateway.OpBatch).Always())
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
@@ -608,19 +567,6 @@ func TestBatchContextEnds(t *testing.T) {
 		assert.Equal(t, []int{55, 5}, []int{done, unknown})
 		assert.Equal(t, 1, s.requests(gateway.OpBatch))
 	})
-	virtually(t, "before the next round could begin", func(t *testing.T) {
-		s := newSite(t, retry(RetryPolicy{MinWait: time.Hour, MaxWait: time.Hour}))
-		ids := s.apis(2)
-		s.Inject(gateway.Answer(200, failures("APIC.7701", ids...)).On(gateway.OpBatch))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		result, err := s.PublishBatch(ctx, PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
-		require.NoError(t, ctx.Err(), "it returns at once")
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.ErrorIs(t, err, ErrConflict)
-		_, _, failed := s.agree("online", result.Items)
-		assert.Equal(t, 2, failed)
-	})
 }
 
 // A group is listed first, and then it is a batch of its members.
@@ -643,10 +589,8 @@ func TestGroup(t *testing.T) {
 				for i := range r.n {
 					members = append(members, s.AddAPIIn(group, fmt.Sprint("m", i)))
 				}
-				if batch.action == "offline" {
-					s.theirs("1.4.1", members...)
-					time.Sleep(time.Hour)
-				}
+				s.theirs("1.4.1", members...)
+				time.Sleep(time.Hour)
 				s.Inject(r.fault.On(gateway.OpBatch), gateway.Throttle("").On(gateway.OpAPIs).Times(8))
 				result, err := batch.do(s.Client, t.Context(), PublishBatchRequest{GroupID: group, EnvID: EnvRelease})
 				require.NoError(t, err, "the list is read with patience")
@@ -714,57 +658,32 @@ func TestGroupThatCannotBeListed(t *testing.T) {
 	})
 }
 
-// The answer to many APIs is lost: every one of them is settled and, where it was not
-// applied, sent again, however slow the reading is.
+// The answer to a thousand APIs is lost: every one of them is settled and sent again,
+// however slow the reading is.
 func TestLostBatch(t *testing.T) {
-	const ms = time.Millisecond
 	for name, r := range map[string]struct {
-		n       int
-		fault   gateway.Fault
-		trip    time.Duration // of each request
-		history time.Duration // of each history
+		history time.Duration // how long each one takes
 		rate    time.Duration // between two requests that the limiter lets pass
 	}{
-		"applied":                  {n: 40, fault: gateway.ApplyThenClose()},
-		"applied late":             {n: 40, fault: gateway.CloseThenApply(900 * ms)},
-		"not applied":              {n: 40, fault: gateway.CloseBefore()},
-		"not applied twice":        {n: 40, fault: gateway.CloseBefore().Times(2)},
-		"1000, 200 ms a trip":      {n: 1000, fault: gateway.CloseBefore(), trip: 200 * ms},
-		"1000, a limiter of 10/s":  {n: 1000, fault: gateway.CloseBefore(), rate: 100 * ms},
-		"1000, a history of 1.2 s": {n: 1000, fault: gateway.CloseBefore(), history: 1200 * ms},
+		"a limiter of 10/s":  {rate: 100 * time.Millisecond},
+		"a history of 1.2 s": {history: 1200 * time.Millisecond},
 	} {
 		for op, batch := range batches {
 			virtually(t, op+"/"+name, func(t *testing.T) {
-				var mu sync.Mutex
-				var next time.Time
-				s := newSite(t, limitedBy(func(ctx context.Context) error {
-					mu.Lock()
-					next = time.Unix(0, max(next.UnixNano(), time.Now().UnixNano())).Add(r.rate)
-					at := next
-					mu.Unlock()
-					return sleep(ctx, at.Add(-r.rate))
-				}), func(cfg *Config) { cfg.HTTPClient = &http.Client{Transport: slow{cfg.HTTPClient.Transport, r.trip}} })
-				ids := s.apis(r.n)
-				s.theirs("1.4.1", ids...)
-				time.Sleep(time.Hour)
-				s.Inject(r.fault.On(gateway.OpBatch), gateway.Slow(r.history).On(gateway.OpHistory).Always())
+				one := make(chan bool, 1)
+				s := newSite(t, limitedBy(func(context.Context) error {
+					one <- true
+					time.Sleep(r.rate)
+					<-one
+					return nil
+				}))
+				ids := s.published(1000)
+				s.Inject(gateway.CloseBefore().On(gateway.OpBatch), gateway.Slow(r.history).On(gateway.OpHistory).Always())
 				result, err := batch.do(s.Client, t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease, Remark: "1.4.2"})
 				require.NoError(t, err)
 				done, _, _ := s.agree(batch.action, result.Items)
-				assert.Equal(t, r.n, done)
+				assert.Equal(t, 1000, done)
 			})
 		}
 	}
-}
-
-// slow has each answer take a while.
-type slow struct {
-	http.RoundTripper
-	trip time.Duration
-}
-
-func (s slow) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := s.RoundTripper.RoundTrip(r)
-	time.Sleep(s.trip)
-	return resp, err
 }

@@ -349,3 +349,11 @@ func (s *site) apis(n int) []string {
 	}
 	return ids
 }
+
+// published adds APIs that were published an hour ago.
+func (s *site) published(n int) []string {
+	ids := s.apis(n)
+	s.theirs("1.4.1", ids...)
+	time.Sleep(time.Hour)
+	return ids
+}

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -105,18 +106,8 @@ func TestKeyLooksAgainAfterThrottling(t *testing.T) {
 	})
 }
 
-// A lost answer within the call is settled as ever; nothing is sent while the history
-// cannot be read.
+// Nothing is sent while the history cannot be read.
 func TestKeyAndFaults(t *testing.T) {
-	virtually(t, "lost", func(t *testing.T) {
-		s := newSite(t)
-		s.Inject(gateway.CloseBefore().On(gateway.OpAction), gateway.ApplyThenClose().On(gateway.OpAction))
-		record, err := s.Publish(t.Context(), s.keyed("k"))
-		require.NoError(t, err)
-		assert.True(t, record.Recovered)
-		assert.False(t, record.Replayed)
-		assert.Len(t, s.Journal(), 1)
-	})
 	virtually(t, "no history", func(t *testing.T) {
 		s := newSite(t)
 		s.Inject(gateway.Forbidden().On(gateway.OpHistory).Always())
@@ -171,7 +162,7 @@ func TestKeyOfABatch(t *testing.T) {
 type exclusive struct {
 	http.RoundTripper
 	takes   time.Duration
-	refusal func(*http.Request) *http.Response
+	refusal httpmock.Responder
 
 	mu     sync.Mutex
 	writes int
@@ -192,7 +183,7 @@ func (e *exclusive) RoundTrip(r *http.Request) (*http.Response, error) {
 	}()
 	time.Sleep(e.takes)
 	if meets {
-		return e.refusal(r), nil
+		return e.refusal(r)
 	}
 	return e.RoundTripper.RoundTrip(r)
 }
@@ -200,20 +191,13 @@ func (e *exclusive) RoundTrip(r *http.Request) (*http.Response, error) {
 // Calls for one API run side by side. What the service refuses because they meet is
 // sent again until all of them are applied.
 func TestCallsForOneAPIAtOnce(t *testing.T) {
-	for refusal, answer := range map[string]string{"500 APIG.3500": `{"error_code":"APIG.3500"}`, "409 APIG.3718": `{"error_code":"APIG.3718"}`} {
+	for status, code := range map[int]string{500: "APIG.3500", 409: "APIG.3718"} {
 		for _, n := range []int{2, 8, 16} {
 			for _, takes := range []time.Duration{100 * time.Millisecond, 500 * time.Millisecond} {
-				virtually(t, fmt.Sprint(n, " calls, ", takes, ", ", refusal), func(t *testing.T) {
+				virtually(t, fmt.Sprint(n, " calls, ", takes, ", ", code), func(t *testing.T) {
 					s := newSite(t, func(cfg *Config) {
 						cfg.HTTPClient = &http.Client{Transport: &exclusive{RoundTripper: cfg.HTTPClient.Transport, takes: takes,
-							refusal: func(r *http.Request) *http.Response {
-								status := 500
-								if strings.HasPrefix(refusal, "409") {
-									status = 409
-								}
-								resp, _ := respondJSON(status, answer)(r)
-								return resp
-							}}}
+							refusal: respondJSON(status, `{"error_code":"`+code+`"}`)}}
 					})
 					var calls sync.WaitGroup
 					errs := make([]error, n)
@@ -235,19 +219,17 @@ func TestCallsForOneAPIAtOnce(t *testing.T) {
 func TestThrottledForMinutes(t *testing.T) {
 	const window = 5 * time.Minute
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, func(cfg *Config) {
-			cfg.HTTPClient = &http.Client{Transport: slow{cfg.HTTPClient.Transport, 50 * time.Millisecond}}
-		})
+		s := newSite(t)
 		var begin time.Time
 		count := 0
 		s.InjectFunc(func(r *gateway.Request) *gateway.Fault {
 			if r.Time.Sub(begin) >= window {
 				begin, count = r.Time, 0
 			}
-			if count++; count <= 200 {
-				return nil
+			f := gateway.Slow(50 * time.Millisecond)
+			if count++; count > 200 {
+				f = gateway.Answer(429, `{"error_code":"APIGW.0308","error_msg":"policy user over ratelimit,limit:200,time:5 minute"}`)
 			}
-			f := gateway.Answer(429, `{"error_code":"APIGW.0308","error_msg":"policy user over ratelimit,limit:200,time:5 minute"}`)
 			return &f
 		})
 		ids := s.apis(1000)
