@@ -202,14 +202,4 @@ func TestRecordIDs(t *testing.T) {
 			assert.Nil(t, record)
 		}
 	}
-	c, mt := newTest(t, attempts(1))
-	mt.RegisterResponder(http.MethodGet, historyURL, respondJSON(403, noPermissionBody))
-	mt.RegisterResponder(http.MethodPost, actionURL, respondJSON(201, strings.Replace(publishedBody, `"ee1a`, `"../ee1a`, 1)))
-	_, err := c.Publish(t.Context(), testRequest)
-	require.ErrorIs(t, err, ErrOutcomeUnknown, "it may have been applied")
-	require.ErrorIs(t, err, ErrBadResponse)
-	mt.RegisterNoResponder(respondJSON(200, `{"success":[`+strings.Replace(publishedBody, `"ee1a`, `"../ee1a`, 1)+`]}`))
-	result, err := c.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: []string{testAPI}, EnvID: EnvRelease})
-	require.ErrorIs(t, err, ErrOutcomeUnknown)
-	assert.Nil(t, result.Items[0].Record)
 }

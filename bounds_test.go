@@ -96,45 +96,25 @@ type boundedCall struct {
 	do     func(s *site, ids []string, versions []gateway.Version) error
 }
 
-func publishing(s *site, r PublishBatchRequest) error {
-	r.EnvID = EnvRelease
-	_, err := s.PublishBatch(s.t.Context(), r)
-	return err
-}
-
-var boundedCalls = map[string]boundedCall{
-	"Publish": {do: func(s *site, _ []string, _ []gateway.Version) error {
-		_, err := s.Publish(s.t.Context(), s.request("1.4.3"))
-		return err
-	}},
-	"Offline": {do: func(s *site, _ []string, _ []gateway.Version) error {
-		_, err := s.Client.Offline(s.t.Context(), s.takeOff())
-		return err
-	}},
-	"SwitchVersion": {do: func(s *site, _ []string, v []gateway.Version) error {
-		_, err := s.SwitchVersion(s.t.Context(), s.api, v[0].ID)
-		return err
-	}},
-	"OfflineVersion": {do: func(s *site, _ []string, v []gateway.Version) error {
-		_, err := s.OfflineVersion(s.t.Context(), s.api, v[1].ID)
-		return err
-	}},
-	"Rollback": {do: func(s *site, _ []string, _ []gateway.Version) error {
-		_, err := s.Rollback(s.t.Context(), s.api, EnvRelease)
-		return err
-	}},
-	"Publish with a key": {do: func(s *site, _ []string, _ []gateway.Version) error {
-		r := s.request("1.4.3")
-		r.IdempotencyKey = "k"
-		_, err := s.Publish(s.t.Context(), r)
-		return err
-	}},
-	"PublishBatch 60": {apis: 60, do: func(s *site, ids []string, _ []gateway.Version) error {
-		return publishing(s, PublishBatchRequest{APIIDs: ids})
-	}},
-	"PublishBatch of a group": {apis: 20, listed: true, do: func(s *site, ids []string, _ []gateway.Version) error {
-		return publishing(s, PublishBatchRequest{GroupID: ids[0]})
-	}},
+// boundedCalls are all changes, and those that do more than one change of one API.
+func boundedCalls() map[string]boundedCall {
+	calls := map[string]boundedCall{
+		"Publish with a key": {do: func(s *site, _ []string, _ []gateway.Version) error {
+			return second(s.Publish(s.t.Context(), s.keyed("k")))
+		}},
+		"PublishBatch 60": {apis: 60, do: func(s *site, ids []string, _ []gateway.Version) error {
+			return second(s.PublishBatch(s.t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease}))
+		}},
+		"PublishBatch of a group": {apis: 20, listed: true, do: func(s *site, ids []string, _ []gateway.Version) error {
+			return second(s.PublishBatch(s.t.Context(), PublishBatchRequest{GroupID: ids[0], EnvID: EnvRelease}))
+		}},
+	}
+	for op, c := range allChanges {
+		calls[op] = boundedCall{apis: 1, do: func(s *site, _ []string, v []gateway.Version) error {
+			return second(c.do(s, s.t.Context(), v[0].ID, v[1].ID))
+		}}
+	}
+	return calls
 }
 
 // bound is the longest that a call may take, as RetryPolicy documents it.
@@ -150,7 +130,7 @@ func (b boundedCall) bound(p RetryPolicy, attempt time.Duration) time.Duration {
 func TestEveryCallEnds(t *testing.T) {
 	defer random.Replace(func(n int64) int64 { return n - 1 })()
 	for name, o := range outages {
-		for method, call := range boundedCalls {
+		for method, call := range boundedCalls() {
 			for _, p := range []RetryPolicy{
 				{},
 				{MaxAttempts: 1},

@@ -317,18 +317,3 @@ func TestClientFormat(t *testing.T) {
 		assert.Equal(t, "apig.Client(nil)", fmt.Sprintf(verb, (*Client)(nil)), verb)
 	}
 }
-
-// The agent of the caller stands in front of the library's.
-func TestUserAgent(t *testing.T) {
-	agents := map[string]string{}
-	for _, agent := range []string{"", "deploy/1"} {
-		c, mt := newTest(t, func(cfg *Config) { cfg.UserAgent = agent })
-		mt.RegisterResponder(http.MethodPost, actionURL, func(r *http.Request) (*http.Response, error) {
-			agents[agent] = r.Header.Get("User-Agent")
-			return respondJSON(201, publishedBody)(r)
-		})
-		_, err := c.Publish(t.Context(), testRequest)
-		require.NoError(t, err)
-	}
-	assert.Equal(t, map[string]string{"": "apig-go/" + version, "deploy/1": "deploy/1 apig-go/" + version}, agents)
-}

@@ -322,14 +322,6 @@ func loggedAs(t *testing.T, err error) string {
 	return string(record.Err)
 }
 
-// An API that failed in a batch has no status of its own.
-func TestBatchItemText(t *testing.T) {
-	c, mt := newTest(t)
-	mt.RegisterNoResponder(respondJSON(200, `{"success":[],"failure":[{"api_id":"`+testAPI+`","api_name":"orders","error_code":"APIG.3002","error_msg":"no\nsuch API"}]}`))
-	_, err := c.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: []string{testAPI}, EnvID: EnvRelease})
-	require.EqualError(t, err, "apig: PublishBatch: 1 of 1 APIs failed; the first: apig: PublishBatch API "+testAPI+`: APIG.3002: no\nsuch API`)
-}
-
 func FuzzErrorBody(f *testing.F) {
 	for _, body := range []string{
 		"", "null", "{}", "[]", "<html>", parameterBody, noAPIBody, "\xff", `{"error_msg":"` + testToken + `"}`,

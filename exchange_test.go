@@ -94,15 +94,6 @@ func listen(t *testing.T, serve func(net.Conn)) (address string) {
 func TestContextEndsBeforeSending(t *testing.T) {
 	// A station makes a client that gets stuck there, and tells when it does.
 	for station, get := range map[string]func(t *testing.T, stuck chan<- struct{}) *Client{
-		"dialing": func(t *testing.T, stuck chan<- struct{}) *Client {
-			return overSockets(t, testEndpoint, func(cfg *Config) {
-				cfg.HTTPClient.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-					stuck <- struct{}{}
-					<-ctx.Done()
-					return nil, ctx.Err()
-				}
-			})
-		},
 		"in the TLS handshake": func(t *testing.T, stuck chan<- struct{}) *Client {
 			return overSockets(t, "https://"+listen(t, func(net.Conn) { stuck <- struct{}{} }))
 		},
@@ -392,33 +383,6 @@ func TestStaleConnections(t *testing.T) {
 	require.Positive(t, lost, "the fault must be real")
 }
 
-// A foreign RoundTripper may repeat on its own. That its last connection was
-// refused says nothing of the first.
-func TestForeignRetries(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, func(cfg *Config) {
-			first, refusing := cfg.HTTPClient.Transport, newTransport()
-			refusing.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
-			cfg.HTTPClient.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
-				if resp, err := first.RoundTrip(r); err == nil || r.GetBody == nil {
-					return resp, err
-				}
-				body, err := r.GetBody()
-				if err != nil {
-					return nil, err
-				}
-				again := r.Clone(r.Context())
-				again.Body = body
-				return refusing.RoundTrip(again)
-			})
-		})
-		s.Inject(gateway.ApplyThenClose())
-		record, err := s.Publish(t.Context(), s.request(""))
-		require.NoError(t, err)
-		assert.True(t, record.Recovered)
-	})
-}
-
 // switching is a server that answers a request with 101, and then talks for
 // ever.
 func switching(conn net.Conn) {
@@ -660,8 +624,7 @@ func (f *frames) client(t *testing.T, changes ...func(*Config)) *Client {
 }
 
 // The stream of a publication ends in ways after which net/http repeats it by itself.
-// PROTOCOL_ERROR does not say that nothing was applied, and net/http repeats the request
-// then without end.
+// PROTOCOL_ERROR does not say that nothing was applied.
 func TestStreamReset(t *testing.T) {
 	for name, tt := range map[string]struct {
 		end     func(*stream)
@@ -673,63 +636,35 @@ func TestStreamReset(t *testing.T) {
 		"REFUSED_STREAM":              {func(s *stream) { s.reset(codeRefused) }, false},
 		"GOAWAY":                      {(*stream).goAway, false},
 	} {
-		for _, warm := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, connection reused %t", name, warm), func(t *testing.T) {
-				var rows []string
-				broken := !warm
-				f := newFrames(t, func(s *stream) {
-					if s.body == nil {
-						s.answerHistory(len(rows), strings.Join(rows, ","))
-						return
-					}
-					ended := broken
-					broken = !broken
-					if !ended || tt.applied {
-						var action struct{ Remark string }
-						assert.NoError(t, json.Unmarshal(s.body, &action))
-						rows = append(rows, fmt.Sprintf(`{"version_id":"v%d","env_id":%q,"remark":%q,"publish_time":"2020-08-03T01:36:00Z","status":1}`, len(rows), EnvRelease, action.Remark))
-					}
-					if ended {
-						tt.end(s)
-					} else {
-						s.answer(201, publishedBody)
-					}
-				})
-				c := f.client(t)
-				if warm {
-					require.NoError(t, second(c.Publish(t.Context(), testRequest)))
-					f.mu.Lock()
-					rows, broken = nil, true
-					f.mu.Unlock()
+		t.Run(name, func(t *testing.T) {
+			var rows []string
+			broken := true
+			f := newFrames(t, func(s *stream) {
+				if s.body == nil {
+					s.answerHistory(len(rows), strings.Join(rows, ","))
+					return
 				}
-				record, err := c.Publish(t.Context(), testRequest)
-				require.NoError(t, err)
-				assert.Equal(t, tt.applied, record.Recovered)
-				f.mu.Lock()
-				defer f.mu.Unlock()
-				assert.Len(t, rows, 1)
+				ends := broken
+				broken = false
+				if !ends || tt.applied {
+					var action struct{ Remark string }
+					assert.NoError(t, json.Unmarshal(s.body, &action))
+					rows = append(rows, fmt.Sprintf(`{"version_id":"v%d","env_id":%q,"remark":%q,"publish_time":"2020-08-03T01:36:00Z","status":1}`, len(rows), EnvRelease, action.Remark))
+				}
+				if ends {
+					tt.end(s)
+				} else {
+					s.answer(201, publishedBody)
+				}
 			})
-		}
+			record, err := f.client(t).Publish(t.Context(), testRequest)
+			require.NoError(t, err)
+			assert.Equal(t, tt.applied, record.Recovered)
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			assert.Len(t, rows, 1)
+		})
 	}
-}
-
-// To a server that resets whatever it is sent, one attempt is one request.
-func TestStreamResetForEver(t *testing.T) {
-	posts := 0
-	f := newFrames(t, func(s *stream) {
-		if s.body == nil {
-			s.answerHistory(0, "")
-			return
-		}
-		posts++
-		s.reset(codeProtocolError)
-	})
-	_, err := f.client(t, attempts(3)).Publish(t.Context(), testRequest)
-	require.ErrorContains(t, err, "(3 attempts)")
-	assert.Equal(t, NotApplied, OutcomeOf(err))
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	assert.Equal(t, 3, posts)
 }
 
 // The server is lost together with the stream. The last error says that a

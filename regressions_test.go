@@ -130,21 +130,6 @@ func TestCancelledRequestGoesOn(t *testing.T) {
 	})
 }
 
-// A code that says that the change may have been applied means so with any status.
-func TestUnknownCodesOfRefusals(t *testing.T) {
-	for _, code := range []string{"APIG.3500", "APIG.9999", "APIGW.0613"} {
-		for _, status := range []int{400, 401, 403, 404, 409} {
-			virtually(t, fmt.Sprint(status, " ", code), func(t *testing.T) {
-				s := newSite(t)
-				s.Inject(gateway.ApplyThenAnswer(status, fmt.Sprintf(`{"error_code":%q}`, code)).On(gateway.OpAction))
-				record, err := s.Publish(t.Context(), s.request(""))
-				require.NoError(t, err)
-				assert.True(t, record.Recovered)
-			})
-		}
-	}
-}
-
 // A remark that the service cuts so that it ends in a tag that it mentions proves
 // nothing about a lost publication.
 func TestRemarkCutBehindAMentionedTag(t *testing.T) {

@@ -93,15 +93,16 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// Some codes say that nothing was applied, whatever status they come with: the tables
-// of the service disagree about the statuses.
-func TestClassifyNotAppliedCodes(t *testing.T) {
+// Some codes say that nothing was applied, and others that it may have been, whatever
+// status they come with: the tables of the service disagree about the statuses.
+func TestClassifyCodes(t *testing.T) {
 	for want, codes := range map[verdict][]Code{
 		busy:       {"APIG.9008", "APIG.3711", "APIG.3718", "APIC.7712", "APIC.9222", "APIGW.0308", "APIG.0308"},
 		notApplied: {"APIC.7701"},
+		unknown:    {"APIG.3500", "APIG.9999", "APIGW.0613"},
 	} {
 		for _, code := range codes {
-			for _, status := range []int{200, 400, 409, 429, 500, 503} {
+			for _, status := range []int{200, 400, 401, 403, 404, 409, 429, 500, 503} {
 				assert.Equal(t, want.String(), classify(&failure{sent: true, status: status, code: code}).String(), "%s with status %d", code, status)
 			}
 		}
