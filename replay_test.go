@@ -226,10 +226,11 @@ func TestThrottledForMinutes(t *testing.T) {
 			if r.Time.Sub(begin) >= window {
 				begin, count = r.Time, 0
 			}
-			f := gateway.Slow(50 * time.Millisecond)
+			var f gateway.Fault
 			if count++; count > 200 {
 				f = gateway.Answer(429, `{"error_code":"APIGW.0308","error_msg":"policy user over ratelimit,limit:200,time:5 minute"}`)
 			}
+			f.Delay = 50 * time.Millisecond
 			return &f
 		})
 		ids := s.apis(1000)
