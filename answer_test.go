@@ -107,7 +107,12 @@ func TestClockSkew(t *testing.T) {
 		a := someAnswer(tt.status, []byte(`{"error_code":"APIGW.0301","error_msg":"no"}`), headerOf("Date", tt.date))
 		a.request.Header.Set("X-Sdk-Date", tt.signed)
 		assert.Equal(t, tt.want, a.apiError("Publish", testAPI).Message, name)
+		a.header.Set("Age", "3600")
+		assert.Equal(t, "no", a.apiError("Publish", testAPI).Message, "of a cache")
 	}
+	a := someAnswer(401, []byte(`{"error_msg":"`+strings.Repeat("x|", 1000)+`"}`), headerOf("Date", "Mon, 03 Aug 2020 02:36:00 GMT"))
+	a.request.Header.Set("X-Sdk-Date", signedNow)
+	assert.Regexp(t, `^(x\|){256}… \(.* off the gateway's\)$`, a.apiError("Publish", testAPI).Message)
 	assert.Zero(t, (&answer{header: headerOf("Date", testDate)}).clockSkew(), "no request was made")
 }
 

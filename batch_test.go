@@ -687,3 +687,71 @@ func TestLostBatch(t *testing.T) {
 		}
 	}
 }
+
+// In a batch a look at one history does not count as a look at another one. The first
+// API was lost, then refused for now, and another client published it in between. The
+// second API was lost twice, so that its history was read last.
+func TestBatchLooksAtEachAPIAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		ids := s.apis(2)
+		s.theirs("old", ids...)
+		time.Sleep(time.Hour)
+		s.Inject(gateway.CloseBefore().On(gateway.OpBatch))
+		row := func(id, code string) string {
+			return fmt.Sprintf(`{"api_id":%q,"error_code":%q,"error_msg":"no"}`, id, code)
+		}
+		s.Inject(gateway.Answer(200, `{"success":[],"failure":[`+row(ids[0], "APIG.3711")+","+row(ids[1], "APIG.3500")+`]}`).On(gateway.OpBatch).Delayed(30 * time.Second))
+		var theirs gateway.Version
+		later(20*time.Second, func() { theirs = s.theirs("theirs", ids[0]) })
+		_, err := s.OfflineBatch(t.Context(), OfflineBatchRequest{APIIDs: ids, EnvID: EnvRelease})
+		synctest.Wait()
+		require.Error(t, err)
+		v, _ := s.Gateway.Published(ids[0], EnvRelease)
+		assert.Equal(t, theirs.ID, v.ID)
+	})
+}
+
+// A group that has lost all its members when its list is read again is empty.
+func TestGroupThatBecomesEmpty(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		group := s.AddGroup("shop")
+		var ids []string
+		for i := range 600 {
+			ids = append(ids, s.AddAPIIn(group, fmt.Sprint("shop-", i)))
+		}
+		s.Inject(gateway.Do(func(*gateway.Request) {
+			for _, id := range ids {
+				s.RemoveAPI(id)
+			}
+		}).On(gateway.OpAPIs).Skip(1))
+		result, err := s.PublishBatch(t.Context(), PublishBatchRequest{GroupID: group, EnvID: EnvRelease})
+		assert.Nil(t, result)
+		require.ErrorIs(t, err, ErrNotFound)
+		assert.Zero(t, s.requests(gateway.OpBatch))
+	})
+}
+
+// In a batch an API that keeps failing does not use up the time that another one is
+// refused for now.
+func TestBatchWaitsOutARefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		ids := s.apis(2)
+		start := time.Now()
+		s.Inject(gateway.Fault{Op: gateway.OpBatch, Rewrite: func(status int, body []byte) (int, []byte) {
+			var rows []string
+			if time.Since(start) < time.Minute {
+				rows = append(rows, fmt.Sprintf(`{"api_id":%q,"error_code":"APIG.3711"}`, ids[0]))
+				rows = append(rows, fmt.Sprintf(`{"api_id":%q,"error_code":"APIC.7701"}`, ids[1]))
+				return 200, []byte(`{"failure":[` + strings.Join(rows, ",") + `]}`)
+			}
+			return status, body
+		}}.Always())
+		result, err := s.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
+		require.ErrorIs(t, err, ErrConflict)
+		assert.NoError(t, result.Items[0].Err)
+		require.ErrorIs(t, result.Items[1].Err, ErrConflict)
+	})
+}

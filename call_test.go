@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -304,74 +305,55 @@ func TestLimiter(t *testing.T) {
 	})
 }
 
-// signing is an authenticator without Refresh, as one that signs.
-type signing struct{ token string }
-
-func (s *signing) Authenticate(r *http.Request) error {
-	r.Header.Set("X-Auth-Token", s.token)
-	return nil
+// New credentials are tried once in a call, also with other failures in between, and are
+// not waited for.
+func TestOneRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s *site
+		s = newSite(t, authBy(TokenAuth(sourceFunc(func(context.Context) (Token, error) { return Token{Value: Secret(s.Token())}, nil }))))
+		rejected := gateway.Answer(401, tokenBody).On(gateway.OpAction)
+		s.Inject(rejected)
+		assert.Zero(t, took(func() { require.NoError(t, second(s.Publish(t.Context(), s.request("")))) }))
+		s.Inject(rejected, gateway.Throttle("").On(gateway.OpAction), rejected)
+		require.ErrorIs(t, second(s.Publish(t.Context(), s.request(""))), ErrUnauthorized)
+		assert.Equal(t, 2+3, s.requests(gateway.OpAction))
+	})
 }
 
-// renewing is one with Refresh.
-type renewing struct {
-	signing
-	refreshed int
-	refuses   bool
-}
-
-func (r *renewing) Refresh(rejected *http.Request) bool {
-	if rejected.Header.Get("X-Auth-Token") == "" {
-		return false // it is not the request that was sent
-	}
-	r.refreshed++
-	return !r.refuses
-}
-
-// What is sent after a 401 of each kind.
-func TestAttemptsAfterUnauthorized(t *testing.T) {
-	expired := gateway.Answer(401, `{"error_code":"APIG.1001","error_msg":"Session expired"}`)
-	signature := gateway.Answer(401, `{"error_code":"APIGW.0301","error_msg":"verify aksk signature fail"}`)
-	for name, r := range map[string]struct {
-		auth   Authenticator
-		faults []gateway.Fault
-		sent   int
-		is     error
-	}{
-		"a signature is never repeated":        {&signing{}, []gateway.Fault{signature.Always()}, 1, ErrUnauthorized},
-		"nor anything without Refresh":         {&signing{}, []gateway.Fault{expired.Always()}, 1, ErrUnauthorized},
-		"nor where Refresh refuses":            {&renewing{refuses: true}, []gateway.Fault{expired.Always()}, 1, ErrUnauthorized},
-		"new credentials cure it":              {&renewing{}, []gateway.Fault{expired}, 2, nil},
-		"once":                                 {&renewing{}, []gateway.Fault{expired.Always()}, 2, ErrUnauthorized},
-		"once, with other failures in between": {&renewing{}, []gateway.Fault{expired, gateway.Throttle(""), expired}, 3, ErrUnauthorized},
-		"it takes none of the attempts":        {&renewing{}, []gateway.Fault{expired, gateway.Throttle("").Times(3)}, 5, nil},
-		"an account is not cured":              {&renewing{}, []gateway.Fault{gateway.Answer(401, `{"error_code":"APIG.1013"}`).Always()}, 1, ErrForbidden},
-		"nor a permission":                     {&renewing{}, []gateway.Fault{gateway.Answer(403, expired.Body).Always()}, 1, ErrUnauthorized},
-		"after it was settled":                 {&signing{}, []gateway.Fault{gateway.CloseBefore(), signature}, 2, ErrUnauthorized},
-	} {
-		virtually(t, name, func(t *testing.T) {
-			s := newSite(t, authBy(r.auth))
-			var refreshed *int
-			switch a := r.auth.(type) {
-			case *signing:
-				a.token = s.Token()
-			case *renewing:
-				a.token, refreshed = s.Token(), &a.refreshed
-			}
-			for _, f := range r.faults {
-				s.Inject(f.On(gateway.OpAction))
-			}
-			elapsed := took(func() {
-				_, err := s.Publish(t.Context(), s.request(""))
-				require.ErrorIs(t, err, r.is)
-				require.NotErrorIs(t, err, ErrOutcomeUnknown)
-			})
-			assert.Equal(t, r.sent, s.requests(gateway.OpAction))
-			if refreshed != nil {
-				assert.LessOrEqual(t, *refreshed, 1)
-			}
-			if strings.HasPrefix(name, "new") {
-				assert.Zero(t, elapsed, "new credentials are not waited for")
-			}
+// A nonsensical Retry-After silences a client for ten minutes only.
+func TestAbsurdRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.Inject(gateway.Throttle("1765000000").On(gateway.OpAction))
+		elapsed := took(func() {
+			_, err := s.Publish(t.Context(), s.request(""))
+			require.ErrorIs(t, err, ErrThrottled)
 		})
+		assert.Zero(t, elapsed)
+		time.Sleep(10 * time.Minute)
+		_, err := s.Publish(t.Context(), s.request(""))
+		require.NoError(t, err)
+	})
+}
+
+// A text of a Limiter stays on one line.
+func TestLimiterErrorOnOneLine(t *testing.T) {
+	raw := errors.New("redis:\n\x1b[31mno\u202e")
+	for _, op := range []string{"Publish", "Rollback"} {
+		s := newSite(t)
+		s.theirs("1")
+		s.theirs("2")
+		s.Client = clientOf(t, s.Gateway, limitedBy(func(context.Context) error { return raw }))
+		var err error
+		if op == "Publish" {
+			_, err = s.Publish(t.Context(), s.request(""))
+		} else {
+			_, err = s.Rollback(t.Context(), s.api, EnvRelease)
+		}
+		require.ErrorIs(t, err, raw)
+		for _, bad := range []string{"\n", "\x1b", "\u202e"} {
+			assert.NotContains(t, err.Error(), bad)
+		}
+		assert.Equal(t, 1, strings.Count(err.Error(), "apig:"), err.Error())
 	}
 }

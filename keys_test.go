@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -419,54 +418,6 @@ func TestKeysLateRejection(t *testing.T) {
 	assert.Equal(t, 2, asked)
 }
 
-// A clock that is far off is the reason of a 401. Its text says so.
-func TestKeysClock(t *testing.T) {
-	for off, want := range map[time.Duration]string{ // of the gateway's clock
-		20 * time.Minute: "-20m0s", -20 * time.Minute: "20m0s", 24 * time.Hour: "-24h0m0s",
-		-10 * time.Minute: "10m0s", // not refused for it, but worth knowing
-		-5 * time.Minute:  "",
-	} {
-		virtually(t, off.String(), func(t *testing.T) {
-			s := keysSite(t, "")
-			s.SetClock(func() time.Time { return time.Now().Add(off) })
-			_, err := clientOf(t, s.Gateway, authBy(StaticKeys(Keys{AccessKey: keysAccess, SecretKey: "sk-of-somebody-else"}))).Publish(t.Context(), s.request(""))
-			require.ErrorIs(t, err, ErrUnauthorized)
-			if want == "" {
-				assert.NotContains(t, err.Error(), "clock")
-			} else {
-				assert.ErrorContains(t, err, "(the request was signed with a clock that is "+want+" off the gateway's)")
-			}
-			assert.Len(t, s.Gateway.Requests(), 1)
-		})
-	}
-}
-
-// The note about the clock stands behind a text of any length, and nowhere else.
-func TestKeysClockNote(t *testing.T) {
-	long := `{"error_code":"APIGW.0301","error_msg":"canonicalRequest:` + strings.Repeat("x|", 1000) + `"}`
-	later := time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)
-	for name, tt := range map[string]struct {
-		signed bool
-		status int
-		header []string
-		noted  bool
-	}{
-		"a long text":        {true, 401, []string{"Date", later}, true},
-		"a cached answer":    {true, 401, []string{"Date", later, "Age", "3600"}, false},
-		"no date":            {true, 401, nil, false},
-		"not refused for it": {true, 403, []string{"Date", later}, false},
-		"not signed":         {false, 401, []string{"Date", later}, false},
-	} {
-		auth := StaticToken(testToken)
-		if tt.signed {
-			auth = StaticKeys(Keys{AccessKey: keysAccess, SecretKey: keysSecret})
-		}
-		e := refusal(t, respondJSON(tt.status, long, tt.header...), authBy(auth))
-		assert.Equal(t, tt.noted, strings.HasSuffix(e.Message, " off the gateway's)"), "%s: %s", name, e.Message)
-		assert.Less(t, len(e.Message), 1000, name)
-	}
-}
-
 // The service answers a wrong signature with all that was signed, credentials
 // included.
 func TestKeysEcho(t *testing.T) {
@@ -477,42 +428,5 @@ func TestKeysEcho(t *testing.T) {
 		require.ErrorIs(t, err, ErrUnauthorized)
 		assert.Contains(t, err.Error(), "x-security-token:REDACTED", "the echo is there")
 		assert.NotContains(t, err.Error(), keysSecurity)
-	})
-}
-
-// Calls that race for temporary keys, which end all the time, never mix two pairs of them,
-// and have one fetch in progress at a time.
-func TestKeysRace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t)
-		s.Inject(gateway.Slow(20 * time.Millisecond).Always())
-		var made, inProgress atomic.Int32
-		c := clientOf(t, s.Gateway, authBy(KeyAuth(keysFunc(func(context.Context) (Keys, error) {
-			assert.EqualValues(t, 1, inProgress.Add(1))
-			defer inProgress.Add(-1)
-			time.Sleep(time.Millisecond)
-			n := fmt.Sprint(made.Add(1))
-			s.AddKeys("TEMPORARY-"+n, "secret-"+n, "security-"+n)
-			return Keys{AccessKey: "TEMPORARY-" + n, SecretKey: Secret("secret-" + n), SecurityToken: Secret("security-" + n), Expiry: time.Now().Add(50 * time.Millisecond)}, nil
-		}))))
-		var callers sync.WaitGroup
-		for range 8 {
-			req := PublishRequest{APIID: s.AddAPI("orders"), EnvID: EnvRelease}
-			callers.Go(func() {
-				for range 25 {
-					record, err := c.Publish(t.Context(), req)
-					if assert.NoError(t, err) {
-						assert.Equal(t, req.APIID, record.APIID)
-					}
-				}
-			})
-		}
-		callers.Wait()
-		assert.Greater(t, made.Load(), int32(5), "they ended meanwhile")
-		require.Len(t, s.Gateway.Requests(), 200, "none was refused")
-		for _, r := range s.Gateway.Requests() {
-			n := strings.TrimPrefix(r.Header.Get("X-Security-Token"), "security-")
-			assert.Contains(t, r.Header.Get("Authorization"), "Access=TEMPORARY-"+n+",")
-		}
 	})
 }

@@ -322,21 +322,6 @@ func TestListPageIsReadAgain(t *testing.T) {
 	}
 }
 
-func TestListContext(t *testing.T) {
-	c, mt := newTest(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	answer, queries := lists["APIs"].serve(func(int) []string {
-		cancel()
-		return nIDs(1200)
-	})
-	mt.RegisterResponder(http.MethodGet, apisURL, answer)
-	got, err := collect(lists["APIs"].ids(c, ctx))
-	require.ErrorIs(t, err, context.Canceled)
-	assert.EqualError(t, err, "apig: APIs: context canceled")
-	assert.Empty(t, got)
-	assert.Len(t, *queries, 1)
-}
-
 func FuzzList(f *testing.F) {
 	for _, body := range []string{
 		"", "null", "{}", "[]", historyBody, envsBody, historyBody[:200], `{"total":0}`, `{"total":1,"api_versions":[{}]}`,

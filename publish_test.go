@@ -138,35 +138,6 @@ func TestActionRefused(t *testing.T) {
 	}
 }
 
-// A failure that was settled as not applied is the error. While it is not settled, the
-// error names it and why.
-func TestActionServerError(t *testing.T) {
-	for op, act := range directions {
-		for n, history := range map[int]httpmock.Responder{1: respondJSON(403, noPermissionBody), 3: historyOf()} {
-			if op == "Offline" {
-				n = 1 // an empty history proves nothing of it
-			}
-			c, mt := newTest(t, attempts(3))
-			mt.RegisterResponder(http.MethodPost, actionURL, respondJSON(500, systemBody))
-			mt.RegisterResponder(http.MethodGet, historyURL, history)
-			_, err := act(c, t.Context(), testRequest)
-			assert.Equal(t, n, actions(mt))
-			var e *APIGError
-			require.ErrorAs(t, err, &e)
-			assert.Equal(t, []any{op, 500, Code("APIG.9999"), n}, []any{e.Op, e.StatusCode, e.Code, e.Attempts})
-			assert.ErrorIs(t, err, ErrServer)
-			assert.NotErrorIs(t, err, ErrForbidden, "that is the history's")
-			assert.Equal(t, n == 1, OutcomeOf(err) == Unknown)
-			text := "apig: " + op + " API " + testAPI + ": 500 Internal Server Error, APIG.9999: System error"
-			if n == 3 {
-				require.EqualError(t, err, text+" (3 attempts)")
-			} else {
-				require.ErrorContains(t, err, text+"; outcome unknown: the history ")
-			}
-		}
-	}
-}
-
 // An answer that says success but shows no record proves nothing.
 func TestUnreadableSuccess(t *testing.T) {
 	broken := func(body string) httpmock.Responder {

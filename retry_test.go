@@ -182,11 +182,6 @@ func TestBackoff(t *testing.T) {
 				assert.Equal(t, want, got, "%+v, attempt %d", row.policy, row.attempt)
 			}
 		}
-		for range 100 {
-			wait := p.backoff(row.attempt)
-			require.GreaterOrEqual(t, wait, row.lo)
-			require.LessOrEqual(t, wait, row.hi)
-		}
 	}
 }
 
@@ -223,12 +218,6 @@ func TestRetryPolicyCheck(t *testing.T) {
 		want   []string
 	}{
 		{RetryPolicy{}, nil},
-		{RetryPolicy{MaxAttempts: -1}, []string{"MaxAttempts is negative"}},
-		{RetryPolicy{MinWait: -1}, []string{"MinWait is negative"}},
-		{RetryPolicy{MaxWait: -1}, []string{"MaxWait is negative"}},
-		{RetryPolicy{SettleWait: -1}, []string{"SettleWait is negative"}},
-		{RetryPolicy{SettleTimeout: -1}, []string{"SettleTimeout is negative"}},
-		{RetryPolicy{MinWait: 2 * time.Second, MaxWait: time.Second}, []string{"MinWait 2s is above Retry.MaxWait 1s"}},
 		{RetryPolicy{MinWait: 120, MaxWait: time.Millisecond - 1}, []string{"MinWait is 120ns, below 1ms", "MaxWait is 999.999µs, below 1ms"}},
 		{RetryPolicy{SettleWait: 2, SettleTimeout: 30}, []string{"SettleWait is 2ns, below 1ms", "SettleTimeout is 30ns, below 1ms"}},
 		{RetryPolicy{MinWait: time.Hour}, nil},

@@ -128,44 +128,24 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// altered has the gateway change the remarks of publications.
-type altered struct {
-	http.RoundTripper
-	change func(string) string
-}
-
-func (a altered) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method == http.MethodPost {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return nil, err
-		}
-		changed := a.change(string(body))
-		r = r.Clone(r.Context())
-		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(changed)), int64(len(changed))
-	}
-	return a.RoundTripper.RoundTrip(r)
-}
-
 // A service that changes remarks does not make two versions of a lost publication.
 func TestAlteredRemarks(t *testing.T) {
 	for name, r := range map[string]struct {
 		change  func(string) string
 		unknown bool
 	}{
-		"line breaks":     {change: func(s string) string { return strings.ReplaceAll(s, `\n`, `\r\n`) }},
+		"line breaks":     {change: func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }},
 		"capitals":        {change: func(s string) string { return strings.Replace(s, "apig:", "APIG:", 1) }},
 		"an escape":       {change: func(s string) string { return strings.Replace(s, "apig:", "apig&#58;", 1) }},
 		"no punctuation":  {change: func(s string) string { return strings.Replace(s, "apig:", "apig", 1) }},
-		"a full stop":     {change: func(s string) string { return strings.Replace(s, `"}`, `."}`, 1) }},
-		"the tag dropped": {change: func(s string) string { return s[:strings.Index(s, " apig:")] + `"}` }, unknown: true},
-		"the tag cut":     {change: func(s string) string { return s[:len(s)-5] + `"}` }, unknown: true},
+		"a full stop":     {change: func(s string) string { return s + "." }},
+		"the tag dropped": {change: func(s string) string { return s[:strings.Index(s, " apig:")] }, unknown: true},
+		"the tag cut":     {change: func(s string) string { return s[:len(s)-5] }, unknown: true},
 	} {
 		for _, fault := range []gateway.Fault{gateway.ApplyThenClose(), gateway.CloseBefore()} {
 			virtually(t, fmt.Sprint(name, ", applied ", fault.Apply == gateway.ApplyFirst), func(t *testing.T) {
-				s := newSite(t, func(cfg *Config) {
-					cfg.HTTPClient = &http.Client{Transport: altered{cfg.HTTPClient.Transport, r.change}}
-				})
+				s := newSite(t)
+				s.AlterRemarks(r.change)
 				s.Inject(fault.On(gateway.OpAction))
 				record, err := s.Publish(t.Context(), s.request("two\nlines"))
 				assert.Len(t, s.Journal(), 1)
@@ -376,5 +356,63 @@ func TestPanicReachesTheCaller(t *testing.T) {
 	assert.PanicsWithValue(t, "mine", func() { _, _ = s.Publish(t.Context(), s.request("")) })
 	assert.PanicsWithValue(t, "mine", func() {
 		_, _ = s.PublishBatch(t.Context(), PublishBatchRequest{APIIDs: nIDs(2500), EnvID: EnvRelease})
+	})
+}
+
+// Rollback reads the history before each request, also if SettleWait is long.
+func TestRollbackReadsEachTime(t *testing.T) {
+	for name, f := range map[string]gateway.Fault{"Retry-After": gateway.Throttle("10"), "7701": gateway.Conflict()} {
+		virtually(t, name, func(t *testing.T) {
+			s, _, _ := versioned(t)
+			s.Client = clientOf(t, s.Gateway, retry(RetryPolicy{SettleWait: 20 * time.Second, MinWait: 5 * time.Second}))
+			s.Inject(f.On(gateway.OpSwitch))
+			var theirs gateway.Version
+			later(3*time.Second, func() { theirs = s.theirs("theirs") })
+			_, err := s.Rollback(t.Context(), s.api, EnvRelease)
+			synctest.Wait()
+			require.ErrorIs(t, err, ErrConflict)
+			assert.Equal(t, theirs.ID, s.effective())
+		})
+	}
+}
+
+// A request goes on after the caller has cancelled it, as after a timeout.
+func TestCancelledRequestGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		s.Inject(gateway.Hang().AppliedAfter(1500 * time.Millisecond).On(gateway.OpAction))
+		later(10*time.Millisecond, cancel)
+		record, err := s.Publish(ctx, s.request(""))
+		assertOpen(t, record, err)
+		assert.Equal(t, 2*time.Second, lostIn(t, err).ArrivesWithin)
+		_, err = s.Settle(t.Context(), lostIn(t, err))
+		require.NoError(t, err)
+	})
+}
+
+// A remark that the service cuts so that it ends in a tag that it mentions proves
+// nothing about a lost publication.
+func TestRemarkCutBehindAMentionedTag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.AlterRemarks(func(remark string) string { return remark[:20] })
+		s.Inject(gateway.ApplyThenClose().On(gateway.OpAction))
+		record, err := s.Publish(t.Context(), s.request("see apig:0123456789 there"))
+		assertOpen(t, record, err)
+		assert.Len(t, s.Journal(), 1)
+	})
+}
+
+// A Rollback that the throttling of other calls ends has one prefix in its text.
+func TestHeldRollback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _, _ := versioned(t)
+		s.Inject(gateway.Throttle("500").On(gateway.OpAction))
+		_, err := s.Publish(t.Context(), s.request(""))
+		require.ErrorIs(t, err, ErrThrottled)
+		_, err = s.Rollback(t.Context(), s.api, EnvRelease)
+		require.ErrorIs(t, err, ErrThrottled)
+		assert.Equal(t, 1, strings.Count(err.Error(), "apig:"), err.Error())
 	})
 }

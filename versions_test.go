@@ -1,13 +1,11 @@
 package apig
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/jarcoal/httpmock"
@@ -119,34 +117,6 @@ func TestVersionsOfAnother(t *testing.T) {
 	mt.RegisterResponder(http.MethodGet, historyURL, respondJSON(200, lists["Versions"].body(2001, nIDs(500)...)))
 	_, err := collect(c.Versions(t.Context(), testAPI, EnvRelease))
 	require.ErrorContains(t, err, "the list has 2001 rows, at most 2000 are read")
-}
-
-func TestVersionsOfAGateway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t)
-		dev := s.AddEnvironment("DEV")
-		for n := range 12 {
-			for _, env := range []string{EnvRelease, dev} {
-				_, err := s.Gateway.Publish(s.api, env, fmt.Sprint("1.", n))
-				require.NoError(t, err)
-			}
-			time.Sleep(time.Minute)
-		}
-		got, err := collect(s.Versions(t.Context(), s.api, EnvRelease))
-		require.NoError(t, err)
-		require.Len(t, got, 10)
-		for i, want := range s.History(s.api, EnvRelease) {
-			assert.True(t, got[i].PublishTime.Equal(want.Time.Truncate(time.Second)))
-			got[i].PublishTime = time.Time{}
-			assert.Equal(t, Version{
-				ID: want.ID, Number: want.Number, APIID: s.api, EnvID: EnvRelease, EnvName: "RELEASE",
-				Remark: fmt.Sprint("1.", 11-i), Status: map[bool]int{true: inEffect, false: 2}[i == 0],
-			}, got[i])
-		}
-		got, err = collect(s.Versions(t.Context(), s.api, ""))
-		require.NoError(t, err)
-		assert.Len(t, got, 20)
-	})
 }
 
 func TestPublished(t *testing.T) {
@@ -267,29 +237,6 @@ func TestDefinitions(t *testing.T) {
 	mt.RegisterResponder(http.MethodGet, runtimeURL, respondJSON(200, strings.Replace(definitionBody, testAPI, anotherID, 1)))
 	_, err := c.RuntimeDefinition(t.Context(), testAPI, EnvRelease)
 	require.ErrorIs(t, err, ErrBadResponse, "of another API")
-}
-
-func TestDefinitionsOfAGateway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, older, newer := versioned(t)
-		for _, v := range []gateway.Version{older, newer} {
-			d, err := s.VersionDefinition(t.Context(), v.ID)
-			require.NoError(t, err)
-			assert.Equal(t, []string{v.ID, s.api, "orders", EnvRelease}, []string{d.VersionID, d.APIID, d.Name, d.EnvID})
-		}
-		d, err := s.RuntimeDefinition(t.Context(), s.api, EnvRelease)
-		require.NoError(t, err)
-		assert.Equal(t, newer.PublishID, d.PublishID)
-		var raw map[string]any
-		require.NoError(t, json.Unmarshal(d.Raw, &raw))
-		assert.Equal(t, "MOCK", raw["backend_type"], "what has no field is in Raw")
-
-		require.NoError(t, s.Gateway.Offline(s.api, EnvRelease))
-		_, err = s.RuntimeDefinition(t.Context(), s.api, EnvRelease)
-		require.ErrorIs(t, err, ErrNotPublished)
-		_, err = s.VersionDefinition(t.Context(), "none")
-		require.ErrorIs(t, err, ErrNotFound)
-	})
 }
 
 func TestSwitchesOnTheWire(t *testing.T) {
