@@ -1,6 +1,6 @@
 // Package real tests the client with software that others wrote: nginx and HAProxy
 // in front of the gateway, Keystone as IAM, and the official SDK, curl and
-// keystoneauth as other clients of the same gateway.
+// keystoneauth as other clients of that gateway.
 //
 //	go -C internal/real test ./...
 //

@@ -1,7 +1,7 @@
 package real
 
 import (
-	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -10,23 +10,32 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	_ "embed"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/apig-go/apig"
+)
+
+// The user of Keystone, who is its administrator, too.
+const (
+	user     = "me"
+	domain   = "Default" // of both the user and the project
+	domainID = "default"
+	project  = "cn-north-4"
 )
 
 // keystoneServer is a Keystone with a user who has a role in a project. It accepts a
 // project by its name alone, as Huawei's IAM does.
 type keystoneServer struct {
 	*program
-	url                string // http://127.1.0.1:port; the API is below it, at /v3
-	domain, domainID   string // of both the user and the project
-	project, projectID string
-	user, userID       string
-	password           string
+	url               string // http://127.1.0.1:port; the API is below it, at /v3
+	projectID, userID string
+	password          string
 }
 
 var (
@@ -36,11 +45,10 @@ var (
 	huaweiPy string
 )
 
-// newKeystone makes a Keystone that does not run yet and has no user but admin.
+// newKeystone makes a Keystone that does not run yet.
 func newKeystone(t *testing.T) *keystoneServer {
 	t.Helper()
 	p := newProgram(t, keystone)
-	s := &keystoneServer{program: p, domain: "mydomain", project: "cn-north-4", user: "me", password: "secret"}
 	p.write("keystone.conf", keystoneConf)
 	p.write("huawei.py", huaweiPy)
 	// A key is 32 random bytes; 0 is the next one, 1 the one in use.
@@ -55,12 +63,12 @@ func newKeystone(t *testing.T) *keystoneServer {
 	// With SQLite's usual journal a reader makes a writer fail: "database is locked".
 	prepare := exec.Command("sh", "-ec", `keystone-manage --config-file keystone.conf db_sync
 python3 -c 'import sqlite3; sqlite3.connect("keystone.db").execute("PRAGMA journal_mode=WAL")'
-keystone-manage --config-file keystone.conf bootstrap --bootstrap-password admin`)
+keystone-manage --config-file keystone.conf bootstrap --bootstrap-username "$0" --bootstrap-password secret --bootstrap-project-name "$1"`,
+		user, project)
 	prepare.Dir = p.dir
 	output, err := prepare.CombinedOutput()
 	require.NoError(t, err, "%s", output)
-
-	return s
+	return &keystoneServer{program: p, password: "secret"}
 }
 
 // serve starts Keystone, with tokens that are valid for an expiry of whole seconds, and
@@ -83,32 +91,24 @@ func (s *keystoneServer) serve(expiry time.Duration, options ...string) {
 	}, options...)...)
 }
 
-// seed makes the user, and everything that they need.
-func (s *keystoneServer) seed() {
-	s.domainID = s.create("domain", object{"name": s.domain})
-	s.projectID = s.create("project", object{"name": s.project, "domain_id": s.domainID})
-	s.userID = s.create("user", object{
-		"name": s.user, "password": s.password, "domain_id": s.domainID, "default_project_id": s.projectID,
-	})
-	role := s.create("role", object{"name": "publisher"})
-	s.admin(http.MethodPut, "/projects/"+s.projectID+"/users/"+s.userID+"/roles/"+role, nil, nil)
-}
-
-type object map[string]any
-
-func (s *keystoneServer) create(kind string, o object) (id string) {
+// login returns a new token of the user.
+func (s *keystoneServer) login() string {
 	s.t.Helper()
-	var made map[string]struct{ ID string }
-	s.admin(http.MethodPost, "/"+kind+"s", object{kind: o}, &made)
-	require.NotEmpty(s.t, made[kind].ID)
-	return made[kind].ID
+	iam, _ := s.iam(s.t)
+	token, err := iam.Token(context.Background())
+	require.NoError(s.t, err)
+	return string(token.Value)
 }
 
 // setUser changes the user. A change of the password or of "enabled" ends their tokens,
 // also those issued in the same second, so it waits for the next one.
-func (s *keystoneServer) setUser(change object) {
+func (s *keystoneServer) setUser(name string, value any) {
 	s.t.Helper()
-	s.admin(http.MethodPatch, "/users/"+s.userID, object{"user": change}, nil)
+	body, err := json.Marshal(map[string]any{"user": map[string]any{name: value}})
+	require.NoError(s.t, err)
+	status, err := s.do(http.MethodPatch, "/users/"+s.userID, s.login(), string(body), nil)
+	require.NoError(s.t, err)
+	require.Equal(s.t, http.StatusOK, status)
 	now := time.Now()
 	time.Sleep(now.Truncate(time.Second).Add(time.Second).Sub(now))
 }
@@ -116,73 +116,60 @@ func (s *keystoneServer) setUser(change object) {
 // revoke ends a token before its time.
 func (s *keystoneServer) revoke(token string) {
 	s.t.Helper()
-	status, err := s.do(http.MethodDelete, "/auth/tokens", http.Header{
-		"X-Auth-Token": {s.adminToken()}, "X-Subject-Token": {token},
-	}, nil, nil)
+	status, err := s.do(http.MethodDelete, "/auth/tokens", token, "", nil)
 	require.NoError(s.t, err)
 	require.Equal(s.t, http.StatusNoContent, status)
 }
 
-// accepts asks Keystone whether a token is valid, and reads its answer into body unless
-// that is nil.
-func (s *keystoneServer) accepts(token string, body any) bool {
-	status, err := s.do(http.MethodGet, "/auth/tokens", http.Header{"X-Auth-Token": {token}, "X-Subject-Token": {token}}, nil, body)
-	return err == nil && status == http.StatusOK
+// description is Keystone's answer to the question what a token is.
+type description struct {
+	Token struct{ Project, User struct{ ID string } }
 }
 
-// admin makes a request as the administrator and reads the answer into result.
-func (s *keystoneServer) admin(method, path string, body, result any) {
-	s.t.Helper()
-	status, err := s.do(method, path, http.Header{"X-Auth-Token": {s.adminToken()}}, body, result)
-	require.NoError(s.t, err)
-	require.Less(s.t, status, 300, "%s %s", method, path)
+// describe asks Keystone about a token. It says no if the token is not valid.
+func (s *keystoneServer) describe(token string) (d description, valid bool) {
+	status, err := s.do(http.MethodGet, "/auth/tokens", token, "", &d)
+	return d, err == nil && status == http.StatusOK
 }
 
-// adminToken is a new one each time, because tokens may be short-lived.
-func (s *keystoneServer) adminToken() string {
-	s.t.Helper()
-	fixed := object{"id": "default"} // the domain of bootstrap's user and project
-	var header http.Header
-	status, err := s.do(http.MethodPost, "/auth/tokens", nil, object{"auth": object{
-		"identity": object{"methods": []string{"password"}, "password": object{
-			"user": object{"name": "admin", "password": "admin", "domain": fixed},
-		}},
-		"scope": object{"project": object{"name": "admin", "domain": fixed}},
-	}}, &header)
-	require.NoError(s.t, err)
-	require.Equal(s.t, http.StatusCreated, status)
-	return header.Get("X-Subject-Token")
+func (s *keystoneServer) accepts(token string) bool {
+	_, valid := s.describe(token)
+	return valid
 }
 
-// do makes a request on a connection of its own. Into result it reads the header of the
-// answer, if that is a *http.Header, or the body.
-func (s *keystoneServer) do(method, path string, header http.Header, body, result any) (status int, err error) {
-	content := []byte{}
-	if body != nil {
-		if content, err = json.Marshal(body); err != nil {
-			return 0, err
-		}
-	}
-	r, err := http.NewRequest(method, s.url+"/v3"+path, bytes.NewReader(content))
+// do makes a request on a connection of its own, with a token that is its subject, too.
+// It reads the body of the answer into result unless that is nil.
+func (s *keystoneServer) do(method, path, token, body string, result any) (status int, err error) {
+	r, err := http.NewRequest(method, s.url+"/v3"+path, strings.NewReader(body))
 	if err != nil {
 		return 0, err
 	}
 	r.Header.Set("Content-Type", "application/json")
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	r.Header.Set("X-Auth-Token", token)
+	r.Header.Set("X-Subject-Token", token)
 	r.Close = true
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return 0, err
 	}
 	defer resp.Body.Close()
-	switch result := result.(type) {
-	case nil:
-	case *http.Header:
-		*result = resp.Header
-	default:
+	if result != nil {
 		err = json.NewDecoder(resp.Body).Decode(result)
 	}
 	return resp.StatusCode, err
+}
+
+// iam logs in as the user, for their project by its name.
+func (s *keystoneServer) iam(t *testing.T) (*apig.IAM, *counter) {
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	c := &counter{RoundTripper: transport}
+	return &apig.IAM{
+		Endpoint:    s.url,
+		Username:    user,
+		DomainName:  domain,
+		Password:    apig.Secret(s.password),
+		ProjectName: project,
+		HTTPClient:  &http.Client{Transport: c},
+	}, c
 }

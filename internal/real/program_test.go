@@ -47,11 +47,11 @@ type software struct {
 }
 
 var (
-	nginx        = software{"command -v nginx", []string{"nginx"}}
-	haproxy      = software{"command -v haproxy", []string{"haproxy"}}
-	curl         = software{"command -v curl", []string{"curl"}}
-	keystoneauth = software{"/usr/bin/python3 -c 'import keystoneauth1'", []string{"python3-keystoneauth1"}}
-	keystone     = software{
+	nginxPackage   = software{"command -v nginx", []string{"nginx"}}
+	haproxyPackage = software{"command -v haproxy", []string{"haproxy"}}
+	curl           = software{"command -v curl", []string{"curl"}}
+	keystoneauth   = software{"/usr/bin/python3 -c 'import keystoneauth1'", []string{"python3-keystoneauth1"}}
+	keystone       = software{
 		"command -v keystone-manage && command -v uwsgi_python3",
 		[]string{"python3-keystone", "uwsgi-core", "uwsgi-plugin-python3"},
 	}

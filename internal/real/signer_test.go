@@ -3,18 +3,11 @@ package real
 import (
 	"fmt"
 	"io"
-	"iter"
-	"maps"
 	"math/rand/v2"
-	"net/http"
-	"net/url"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/auth/signer"
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/request"
@@ -32,71 +25,25 @@ const (
 	secretKey = "MFyfvK41ba2giqM7Uio6PznpdUKGpownRZlmVmHc" // published in the signing guide; not in use
 )
 
-// TestSigner has the official SDK sign random requests. Then it signs the same requests,
-// once as the SDK sends them and once with another spelling of the same URL, and must
-// come to the same signature each time.
+// TestSigner has the official SDK sign random requests, and signs the same requests. It
+// proves that both come to the same signature, whatever stands in a path, a query, a
+// header or a body. Package sdkhmac tests that the spelling of a URL makes no difference.
 func TestSigner(t *testing.T) {
-	seen := map[string]int{}
 	for i := range requests {
-		r := random{rand.New(rand.NewPCG(1, uint64(i)))}
-		sdkReq, when := r.request()
+		sdkReq, when := random{rand.New(rand.NewPCG(1, uint64(i)))}.request()
 		set, err := signer.Sign(sdkReq, accessKey, secretKey)
 		require.NoError(t, err)
-		names := signedHeaders(t, set["Authorization"])
+		_, list, _ := strings.Cut(set["Authorization"], "SignedHeaders=")
+		list, _, found := strings.Cut(list, ", ")
+		require.True(t, found, set["Authorization"])
 		req, err := sdkReq.ConvertRequest()
 		require.NoError(t, err)
 		body, err := io.ReadAll(req.Body)
 		require.NoError(t, err)
-		check := func(spelling string) {
-			t.Helper()
-			sdkhmac.SignHeaders(req, body, accessKey, secretKey, when, names...)
-			for _, name := range []string{"Authorization", "X-Sdk-Date"} {
-				assert.Equal(t, set[name], req.Header.Get(name), "request %d, %s: %s %s\nheader %q\nbody %q",
-					i, spelling, req.Method, req.URL, req.Header, body)
-			}
-		}
-		count(seen, req, body, names)
-		check("as the SDK sends it")
-		req.URL.RawPath = r.respellPath(req.URL.Path)
-		req.URL.RawQuery = r.respellQuery(req.URL.Query())
-		check("spelled otherwise")
-	}
-	for kind, n := range seen {
-		assert.GreaterOrEqual(t, n, requests/100, "requests with %s", kind)
-	}
-}
-
-func signedHeaders(t *testing.T, authorization string) []string {
-	t.Helper()
-	_, list, _ := strings.Cut(authorization, "SignedHeaders=")
-	list, _, found := strings.Cut(list, ", ")
-	require.True(t, found, authorization)
-	return strings.Split(list, ";")
-}
-
-// count adds one to the kinds that a request is of.
-func count(seen map[string]int, req *http.Request, body []byte, names []string) {
-	has := func(list iter.Seq[[]string], is func([]string) bool) bool {
-		return slices.ContainsFunc(slices.Collect(list), is)
-	}
-	query := maps.Values(req.URL.Query())
-	for kind, is := range map[string]bool{
-		"no path":            req.URL.Path == "",
-		"path beyond ASCII":  strings.ContainsFunc(req.URL.Path, func(r rune) bool { return r > unicode.MaxASCII }),
-		"path with space":    strings.Contains(req.URL.Path, " "),
-		"path with percent":  strings.Contains(req.URL.Path, "%"),
-		"parameter":          req.URL.RawQuery != "",
-		"repeated parameter": has(query, func(v []string) bool { return len(v) > 1 }),
-		"empty parameter":    has(query, func(v []string) bool { return slices.Contains(v, "") }),
-		"outer space":        has(maps.Values(req.Header), func(v []string) bool { return v[0] != strings.TrimSpace(v[0]) }),
-		"host signed":        slices.Contains(names, "host"),
-		"header not signed":  len(req.Header) > len(names),
-		"no body":            len(body) == 0,
-		"body not UTF-8":     !utf8.Valid(body),
-	} {
-		seen[kind] += 0 // so that it is there
-		if is {
-			seen[kind]++
+		sdkhmac.SignHeaders(req, body, accessKey, secretKey, when, strings.Split(list, ";")...)
+		for _, name := range []string{"Authorization", "X-Sdk-Date"} {
+			assert.Equal(t, set[name], req.Header.Get(name), "request %d: %s %s\nheader %q\nbody %q",
+				i, req.Method, req.URL, req.Header, body)
 		}
 	}
 }
@@ -194,44 +141,4 @@ func (r random) request() (*request.DefaultHttpRequest, time.Time) {
 		b.WithBody("body", string(data)) // the SDK takes only a string as it is
 	}
 	return b.Build(), when
-}
-
-// respell escapes every byte of s that has to be escaped, and some others.
-func (r random) respell(s string, spaceIsPlus bool) string {
-	var b strings.Builder
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case c == ' ' && spaceIsPlus && r.oneIn(2):
-			b.WriteByte('+')
-		case (c|0x20 >= 'a' && c|0x20 <= 'z' || strings.IndexByte("0123456789-_.~", c) >= 0) && !r.oneIn(4):
-			b.WriteByte(c)
-		default:
-			fmt.Fprintf(&b, r.pick("%%%02x", "%%%02X"), c)
-		}
-	}
-	return b.String()
-}
-
-func (r random) respellPath(path string) string {
-	segments := strings.Split(path, "/")
-	for i := range segments {
-		segments[i] = r.respell(segments[i], false)
-	}
-	return strings.Join(segments, "/")
-}
-
-func (r random) respellQuery(query url.Values) string {
-	var params []string
-	for name, values := range query {
-		for _, value := range values {
-			param := r.respell(name, true) + "=" + r.respell(value, true)
-			if value == "" && r.oneIn(2) {
-				param = strings.TrimSuffix(param, "=")
-			}
-			params = append(params, param)
-		}
-	}
-	r.Shuffle(len(params), func(i, j int) { params[i], params[j] = params[j], params[i] })
-	return strings.Join(params, "&")
 }
