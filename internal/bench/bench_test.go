@@ -11,15 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain starts this program as the server, too.
-func TestMain(m *testing.M) {
-	if os.Getenv(serverVariable) != "" {
-		serve()
-		return
-	}
-	os.Exit(m.Run())
-}
-
 // Each client gets the result that it should have: workloads makes each call once.
 func TestWorkloads(t *testing.T) {
 	all, err := workloads(t.Context())
@@ -37,7 +28,7 @@ func TestSafeClientsCheckTheRecord(t *testing.T) {
 			"no version":  strings.Replace(recordOf(apiID), "version_id", "version", 1),
 			"no JSON":     "<html>",
 		} {
-			client, err := connect[column](setup{stubURL, newStub(http.StatusCreated, answer), token(60)})
+			client, err := connect[column](newStub(http.StatusCreated, answer), token(60))
 			require.NoError(t, err)
 			assert.Error(t, client.one(t.Context(), apiID), "%s: %s", columnNames[column], name)
 		}
@@ -55,60 +46,36 @@ func TestAllocationsAreExact(t *testing.T) {
 	assert.InDelta(t, 64+1024, size, 20)
 }
 
-// The server in another process answers, and ends when it is told to.
-func TestServer(t *testing.T) {
-	url, stop, err := startServer(t.Context())
-	require.NoError(t, err)
-	transport := &http.Transport{DisableKeepAlives: true}
-	client, err := connectByHand(setup{url, transport, token(60)})
-	require.NoError(t, err)
-	assert.NoError(t, client.one(t.Context(), apiID))
-	stop()
-	assert.Error(t, client.one(t.Context(), apiID))
-}
-
-func TestVendoredLines(t *testing.T) {
-	root := t.TempDir()
-	for path, text := range map[string]string{
-		"github.com/own/a/a.go":   "package a\n\nvar A int\n",
-		"github.com/own/LICENSE":  "not Go\n",
-		"github.com/owner/b/b.go": "package b\n",
-	} {
-		path = filepath.Join(root, path)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+func TestLines(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"a.go": "package a\n\nvar A int\n", "a_test.go": "package a\n", "LICENSE": "not Go\n"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
-	own, all, err := vendoredLines(root, "github.com/own")
+	modules, lines, err := linesOf([]string{"github.com/own/a " + dir, "github.com/own/a " + dir, "github.com/owner/b " + dir, ""}, "github.com/own")
 	require.NoError(t, err)
-	assert.Equal(t, 3, own, "a path that begins alike is another's")
-	assert.Equal(t, 4, all)
+	assert.Equal(t, []int{2, 6}, []int{modules, lines}, "a path that begins alike is another's")
 }
 
 func TestBudgets(t *testing.T) {
-	most, least := budget{row: "a", limit: 4, aim: 3}, budget{row: "a", limit: 0.9, aim: 1, least: true}
-	for value, want := range map[float64]string{3: "aim met", 3.5: "met", 4: "met", 4.1: "**missed**"} {
-		assert.Equal(t, want, most.verdict(value), value)
-	}
-	for value, want := range map[float64]string{1: "aim met", 0.95: "met", 0.89: "**missed**"} {
-		assert.Equal(t, want, least.verdict(value), value)
-	}
-	held := most
-	held.held = 6
+	most := budget{row: "a", limit: 4}
+	held := budget{row: "a", limit: 4, held: 6}
 	for name, tt := range map[string]struct {
-		budget budget
-		value  float64
-		fails  bool
+		budget  budget
+		value   float64
+		verdict string
+		fails   bool
 	}{
-		"within":                 {most, 4, false},
-		"above":                  {most, 4.1, true},
-		"missed, and held":       {held, 5.5, false},
-		"missed, and worse":      {held, 6.1, true},
-		"of the machine's speed": {budget{row: "a", limit: 1, timed: true}, 9, false},
-		"not measured":           {budget{row: "b", limit: 9}, 1, true},
+		"within":                 {most, 4, "met", false},
+		"above":                  {most, 4.1, "**missed**", true},
+		"missed, and held":       {held, 5.5, "**missed**", false},
+		"missed, and worse":      {held, 6.1, "**missed**", true},
+		"of the machine's speed": {budget{row: "a", limit: 1, timed: true}, 9, "**missed**", false},
+		"not measured":           {budget{row: "b", limit: 9}, 1, "met", true},
 	} {
 		var results table
 		results.set("a", ours, tt.value, "")
 		var out strings.Builder
+		assert.Equal(t, tt.verdict, tt.budget.verdict(tt.value), name)
 		assert.Equal(t, tt.fails, results.check(&out, []budget{tt.budget}) != nil, "%s: %s", name, &out)
 	}
 }

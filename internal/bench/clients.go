@@ -50,13 +50,6 @@ func distinctIDs(n int) []string {
 	return ids
 }
 
-// setup is where a client sends its requests, and how.
-type setup struct {
-	url       string
-	transport http.RoundTripper
-	token     string // empty: AK/SK; the official SDK always signs
-}
-
 // publisher is a client that is ready. Its calls succeed if the gateway has answered
 // with a record.
 type publisher struct {
@@ -64,8 +57,9 @@ type publisher struct {
 	batch func(ctx context.Context, apiIDs []string) error // nil: it has none
 }
 
-// connect makes a client, for each column of the table.
-var connect = [columns]func(setup) (publisher, error){connectByHand, connectResty, connectTuned, connectOfficial, connectOurs}
+// connect makes a client, for each column of the table. Without a token it signs with
+// AK/SK. The official SDK always signs.
+var connect = [columns]func(t http.RoundTripper, token string) (publisher, error){connectByHand, connectResty, connectTuned, connectOfficial, connectOurs}
 
 // action is the body of a request by hand.
 type action struct {
@@ -98,13 +92,13 @@ func (r *refusal) Error() string { return http.StatusText(r.status) + ": " + r.C
 // connectByHand is hand-written code with the safety that this library has around
 // one attempt: no redirects, a bounded time, a bounded and drained body, and a
 // record that is checked. All others are compared with it.
-func connectByHand(s setup) (publisher, error) {
-	hc := &http.Client{Transport: s.transport, CheckRedirect: noRedirects}
+func connectByHand(t http.RoundTripper, token string) (publisher, error) {
+	hc := &http.Client{Transport: t, CheckRedirect: noRedirects}
 	header := http.Header{ // all requests share it, since none changes it
 		"Accept":       {"application/json"},
 		"Content-Type": {"application/json;charset=UTF-8"},
 		"User-Agent":   {"bench/1"},
-		"X-Auth-Token": {s.token},
+		"X-Auth-Token": {token},
 	}
 	return publisher{one: func(ctx context.Context, apiID string) error {
 		ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -113,7 +107,7 @@ func connectByHand(s setup) (publisher, error) {
 		if err != nil {
 			return err
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+actionPath, bytes.NewReader(body))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, stubURL+actionPath, bytes.NewReader(body))
 		if err != nil {
 			return err
 		}
@@ -161,8 +155,8 @@ func readRecord(resp *http.Response, apiID string) error {
 }
 
 // connectResty is resty as its documentation shows it.
-func connectResty(s setup) (publisher, error) {
-	rest := resty.New().SetBaseURL(s.url).SetHeader("X-Auth-Token", s.token).SetTransport(s.transport)
+func connectResty(t http.RoundTripper, token string) (publisher, error) {
+	rest := resty.New().SetBaseURL(stubURL).SetHeader("X-Auth-Token", token).SetTransport(t)
 	return publisher{one: func(ctx context.Context, apiID string) error {
 		var r record
 		var refused refusal
@@ -181,14 +175,14 @@ func connectResty(s setup) (publisher, error) {
 
 // connectTuned is resty at its least cost: the URL is whole, the headers are the
 // client's, the body is bytes already, and the answer is read as by hand.
-func connectTuned(s setup) (publisher, error) {
-	rest := resty.NewWithClient(&http.Client{Transport: s.transport, CheckRedirect: noRedirects}).
+func connectTuned(t http.RoundTripper, token string) (publisher, error) {
+	rest := resty.NewWithClient(&http.Client{Transport: t, CheckRedirect: noRedirects}).
 		SetDoNotParseResponse(true).
 		SetHeader("Accept", "application/json").
 		SetHeader("Content-Type", "application/json;charset=UTF-8").
 		SetHeader("User-Agent", "bench/1").
-		SetHeader("X-Auth-Token", s.token)
-	url, blank := s.url+actionPath, rest.R()
+		SetHeader("X-Auth-Token", token)
+	url, blank := stubURL+actionPath, rest.R()
 	return publisher{one: func(ctx context.Context, apiID string) error {
 		ctx, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
@@ -208,13 +202,13 @@ func connectTuned(s setup) (publisher, error) {
 
 // connectOfficial is Huawei Cloud's own SDK. It takes no context: a call ends after
 // two minutes at the latest.
-func connectOfficial(s setup) (publisher, error) {
+func connectOfficial(t http.RoundTripper, token string) (publisher, error) {
 	keys, err := basic.NewCredentialsBuilder().WithAk(accessKey).WithSk(secretKey).WithProjectId(projectID).SafeBuild()
 	if err != nil {
 		return publisher{}, err
 	}
-	hc, err := sdk.ApigClientBuilder().WithEndpoints([]string{s.url}).WithCredential(keys).
-		WithHttpConfig(config.DefaultHttpConfig().WithHttpRoundTripper(s.transport)).SafeBuild()
+	hc, err := sdk.ApigClientBuilder().WithEndpoints([]string{stubURL}).WithCredential(keys).
+		WithHttpConfig(config.DefaultHttpConfig().WithHttpRoundTripper(t)).SafeBuild()
 	if err != nil {
 		return publisher{}, err
 	}
@@ -238,17 +232,17 @@ func connectOfficial(s setup) (publisher, error) {
 	}, nil
 }
 
-func newOurs(s setup) (*apig.Client, error) {
+func newOurs(t http.RoundTripper, token string) (*apig.Client, error) {
 	var auth apig.Authenticator = apig.StaticKeys(apig.Keys{AccessKey: accessKey, SecretKey: secretKey})
-	if s.token != "" {
-		auth = apig.StaticToken(s.token)
+	if token != "" {
+		auth = apig.StaticToken(token)
 	}
-	return apig.New(apig.Config{Endpoint: s.url, ProjectID: projectID, InstanceID: instanceID, Auth: auth,
-		UserAgent: "bench/1", HTTPClient: &http.Client{Transport: s.transport}})
+	return apig.New(apig.Config{Endpoint: stubURL, ProjectID: projectID, InstanceID: instanceID, Auth: auth,
+		UserAgent: "bench/1", HTTPClient: &http.Client{Transport: t}})
 }
 
-func connectOurs(s setup) (publisher, error) {
-	c, err := newOurs(s)
+func connectOurs(t http.RoundTripper, token string) (publisher, error) {
+	c, err := newOurs(t, token)
 	return publisher{
 		one: func(ctx context.Context, apiID string) error {
 			_, err := c.Publish(ctx, apig.PublishRequest{APIID: apiID, EnvID: envID, Remark: remark})

@@ -4,18 +4,16 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
 // program is a small program that publishes one API with a client.
 type program struct {
 	column  int
-	vendor  string // the path of the client's own lines, below vendor/
+	owner   string // what the modules of the client's own lines begin with
 	imports string
 	body    string // of main
 }
@@ -55,134 +53,85 @@ var programs = []program{
 `},
 }
 
-// measureFootprint builds the small programs, each in a module of its own that
-// requires what this one does.
-func measureFootprint(ctx context.Context, timed bool, t *table) error {
+// measureFootprint builds the small programs, as files of this module. What they link has
+// been built for this program, too.
+func measureFootprint(ctx context.Context, _ bool, t *table) error {
 	dir, err := os.MkdirTemp("", "apig-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	cache, base := filepath.Join(dir, "cache"), 0.0
 	for _, p := range programs {
 		at := filepath.Join(dir, fmt.Sprint("program", p.column))
-		if err := p.write(ctx, at); err != nil {
+		file, built := at+".go", at+".exe"
+		if err := os.WriteFile(file, []byte(p.source()), 0o600); err != nil {
 			return err
 		}
-		if err := p.weigh(ctx, at, t); err != nil {
+		if _, err := golang(ctx, "build", "-ldflags=-s", "-o", built, file); err != nil {
 			return err
 		}
-		if !timed {
+		info, err := os.Stat(built)
+		if err != nil {
+			return err
+		}
+		list, err := golang(ctx, "list", "-deps", "-f", "{{with .Module}}{{.Path}} {{$.Dir}}{{end}}", file)
+		if err != nil {
+			return err
+		}
+		modules, own, err := linesOf(strings.Split(list, "\n"), p.owner)
+		if err != nil {
+			return err
+		}
+		t.set("modules linked", p.column, float64(modules), "")
+		t.set(rowOwn, p.column, float64(own), "")
+		t.set("a stripped program, KB", p.column, float64(info.Size()/1024), "")
+	}
+	return nil
+}
+
+func (p program) source() string {
+	return "package main\n\nimport (\n\t\"fmt\"; \"log\"; \"os\"\n\t" + p.imports + "\n)\n\n" +
+		"func check(err error) {\n\tif err != nil {\n\t\tlog.Fatal(err)\n\t}\n}\n\nfunc main() {" + p.body + "}\n"
+}
+
+// linesOf counts the modules of these packages, each a module with a directory, and the
+// lines of Go that a project which vendors them gets from the modules of the owner.
+func linesOf(packages []string, owner string) (modules, lines int, err error) {
+	seen := map[string]bool{}
+	for _, p := range packages {
+		module, dir, found := strings.Cut(p, " ")
+		if !found {
+			continue // the program itself, if it needs no package
+		}
+		seen[module] = true
+		if owner == "" || !strings.HasPrefix(module, owner+"/") {
 			continue
 		}
-		// The cache gets what the program takes of the standard library, and then the rest
-		// is built. Of the rest the programs share nothing.
-		list, _, err := golang(ctx, at, "", "list", "-deps", "-f", "{{if .Standard}}{{.ImportPath}}{{end}}", ".")
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {
-			return err
+			return 0, 0, err
 		}
-		if _, _, err := golang(ctx, at, cache, append([]string{"build"}, strings.Fields(list)...)...); err != nil {
-			return err
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return 0, 0, err
+			}
+			if !strings.HasSuffix(file, "_test.go") {
+				lines += bytes.Count(text, []byte("\n"))
+			}
 		}
-		_, used, err := golang(ctx, at, cache, "build", "-o", "built", ".")
-		if err != nil {
-			return err
-		}
-		if p.column == byHand {
-			base = used.Seconds()
-		}
-		t.set(rowBuild, p.column, used.Seconds()/base, fmt.Sprintf("%.1f: %.1f s", used.Seconds()/base, used.Seconds()))
 	}
-	return nil
+	return len(seen), lines, nil
 }
 
-// write makes the module: its go.mod is ours under another name, with the
-// replacement's path made absolute. So nothing has to be resolved.
-func (p program) write(ctx context.Context, dir string) error {
-	root, _, err := golang(ctx, ".", "", "list", "-m", "-f", "{{.Dir}}", "github.com/apig-go/apig")
-	if err != nil {
-		return err
-	}
-	mod, err := os.ReadFile("go.mod")
-	if err != nil {
-		return err
-	}
-	sums, err := os.ReadFile("go.sum")
-	if err != nil {
-		return err
-	}
-	text := strings.NewReplacer("module github.com/apig-go/apig/internal/bench", "module example.com/program", "=> ../..", "=> "+root).Replace(string(mod))
-	source := "package main\n\nimport (\n\t\"fmt\"; \"log\"; \"os\"\n\t" + p.imports + "\n)\n\nfunc check(err error) {\n\tif err != nil {\n\t\tlog.Fatal(err)\n\t}\n}\n\nfunc main() {" + p.body + "}\n"
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	for name, content := range map[string]string{"go.mod": text, "go.sum": string(sums), "main.go": source} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// weigh fills in all that does not depend on time.
-func (p program) weigh(ctx context.Context, dir string, t *table) error {
-	for _, args := range []string{"build -trimpath -ldflags=-s -o built .", "mod vendor"} {
-		if _, _, err := golang(ctx, dir, "", strings.Fields(args)...); err != nil {
-			return err
-		}
-	}
-	linked, _, err := golang(ctx, dir, "", "version", "-m", "built")
-	if err != nil {
-		return err
-	}
-	info, err := os.Stat(filepath.Join(dir, "built"))
-	if err != nil {
-		return err
-	}
-	own, all, err := vendoredLines(filepath.Join(dir, "vendor"), p.vendor)
-	if err != nil {
-		return err
-	}
-	t.set(rowModules, p.column, float64(strings.Count(linked, "\n\tdep\t")), "")
-	t.set(rowOwn, p.column, float64(own), "")
-	t.set(rowAll, p.column, float64(all), "")
-	t.set(rowSize, p.column, float64(info.Size()/1024), "")
-	return os.RemoveAll(filepath.Join(dir, "vendor"))
-}
-
-// vendoredLines counts the lines of Go that a project which vendors the client gets
-// into its own tree.
-func vendoredLines(root, vendor string) (own, all int, err error) {
-	if _, err := os.Stat(root); os.IsNotExist(err) {
-		return 0, 0, nil // nothing to vendor
-	}
-	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		lines := bytes.Count(text, []byte("\n"))
-		if all += lines; strings.HasPrefix(path, filepath.Join(root, vendor)+"/") && vendor != "" {
-			own += lines
-		}
-		return err
-	})
-	return own, all, err
-}
-
-// golang runs the go command. It returns what that prints, and the CPU of it and of
-// all that it ran.
-func golang(ctx context.Context, dir, cache string, args ...string) (string, time.Duration, error) {
+// golang runs the go command and returns what that prints.
+func golang(ctx context.Context, args ...string) (string, error) {
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir, cmd.Stderr = dir, &stderr
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off", "CGO_ENABLED=0")
-	if cache != "" {
-		cmd.Env = append(cmd.Env, "GOCACHE="+cache)
-	}
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return "", 0, fmt.Errorf("go %s: %w: %s", strings.Join(args, " "), err, stderr.String())
+		return "", fmt.Errorf("go %s: %w: %s", strings.Join(args, " "), err, stderr.String())
 	}
-	return strings.TrimSpace(string(out)), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
+	return strings.TrimSpace(string(out)), nil
 }

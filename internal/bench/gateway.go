@@ -1,21 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 )
 
 // stubURL is never dialled. It is https so that every client takes it.
@@ -63,15 +57,13 @@ type stub struct {
 	status   int
 	header   http.Header
 	answer   []byte
-	idAt     int // where the API's ID stands in answer, to be replaced by the one of the request; or -1
 	request  [1 << 16]byte
 	response http.Response
 	body     stubBody
 }
 
 func newStub(status int, answer string) http.RoundTripper {
-	s := &stub{status: status, header: answerHeader(), answer: []byte(answer), idAt: strings.Index(answer, apiID)}
-	return below(s)
+	return below(&stub{status: status, header: answerHeader(), answer: []byte(answer)})
 }
 
 // below puts a transport of ours below net/http's own.
@@ -82,15 +74,11 @@ func below(t http.RoundTripper) http.RoundTripper {
 }
 
 func (s *stub) RoundTrip(r *http.Request) (*http.Response, error) {
-	n, err := io.ReadFull(r.Body, s.request[:])
-	if err != io.ErrUnexpectedEOF {
+	if n, err := io.ReadFull(r.Body, s.request[:]); err != io.ErrUnexpectedEOF {
 		return nil, fmt.Errorf("reading a request of %d bytes: %w", n, err)
 	}
 	if err := r.Body.Close(); err != nil {
 		return nil, err
-	}
-	if s.idAt >= 0 {
-		copy(s.answer[s.idAt:], apiIDIn(s.request[:n]))
 	}
 	s.body.Reset(s.answer)
 	s.response = http.Response{Status: http.StatusText(s.status), StatusCode: s.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -156,57 +144,4 @@ func (g *gateway) page(offset string) string {
 		fmt.Fprintf(&b, `{"id":%q,"name":"orders","group_id":%q,"req_protocol":"HTTPS","req_method":"GET","req_uri":"/orders","auth_type":"NONE"}`, distinctID(i), apiID)
 	}
 	return b.String() + "]}"
-}
-
-// serverVariable, in the environment, makes this program a server: the clients are
-// measured in another process.
-const serverVariable = "APIG_BENCH_SERVER"
-
-// serve answers publications on loopback until its standard input ends, as it does
-// when the process that started it is gone. It prints its URL.
-func serve() {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench server:", err)
-		os.Exit(1)
-	}
-	server := &http.Server{IdleTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return // the connection is gone
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusCreated)
-		io.WriteString(w, recordOf(string(apiIDIn(body))))
-	})}
-	go server.Serve(listener) // ends with the process
-	fmt.Printf("http://%s\n", listener.Addr())
-	io.Copy(io.Discard, os.Stdin)
-}
-
-// startServer starts this program as a server.
-func startServer(ctx context.Context) (url string, stop func(), err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", nil, err
-	}
-	cmd := exec.CommandContext(ctx, self)
-	cmd.Env, cmd.Stderr = append(os.Environ(), serverVariable+"=1"), os.Stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return "", nil, err
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return "", nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return "", nil, err
-	}
-	stop = func() { stdin.Close(); cmd.Wait() }
-	url, err = bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		stop()
-	}
-	return strings.TrimSpace(url), stop, err
 }

@@ -51,7 +51,7 @@ func workloads(ctx context.Context) ([]workload, error) {
 			base = len(all)
 		}
 		for _, column := range s.columns {
-			client, err := connect[column](setup{stubURL, newStub(s.status, s.answer), token(s.token)})
+			client, err := connect[column](newStub(s.status, s.answer), token(s.token))
 			if err != nil {
 				return nil, err
 			}
@@ -132,27 +132,21 @@ func allocations(n int, run func() error) (objects, size float64, err error) {
 // in each round, with the collection of its garbage.
 func sideBySide(ctx context.Context, all []workload) ([][]float64, error) {
 	const rounds, slice = 31, 25e-3 // long enough for several collections
-	used, runs := make([][]float64, len(all)), make([]int, len(all))
-	for i, w := range all {
-		begin := cpuTime()
-		for range 5 {
-			if err := w.run(); err != nil {
-				return nil, err
-			}
-		}
-		runs[i] = max(1, int(slice/max((cpuTime()-begin)/5, 1e-6)))
-	}
+	used := make([][]float64, len(all))
 	random := rand.New(rand.NewPCG(1, 1))
 	for range rounds {
 		for _, i := range random.Perm(len(all)) {
 			runtime.GC() // the garbage of the others
-			begin := cpuTime()
-			for range runs[i] {
-				if err := errors.Join(ctx.Err(), all[i].run()); err != nil {
-					return nil, err
+			begin, units := cpuTime(), 0
+			for cpuTime()-begin < slice {
+				for range 20 { // so that it costs nothing to look at the time
+					if err := errors.Join(ctx.Err(), all[i].run()); err != nil {
+						return nil, err
+					}
 				}
+				units += 20 * max(all[i].batch, 1)
 			}
-			used[i] = append(used[i], (cpuTime()-begin)/float64(runs[i]*max(all[i].batch, 1)))
+			used[i] = append(used[i], (cpuTime()-begin)/float64(units))
 		}
 	}
 	return used, nil
@@ -171,80 +165,10 @@ func quantile(values []float64, q float64) float64 {
 	return sorted[int(q*float64(len(sorted)-1)+0.5)]
 }
 
-// measureRates compares the calls a second over loopback sockets, with the server in a
-// process of its own.
-func measureRates(ctx context.Context, timed bool, t *table) error {
-	if !timed {
-		return nil
-	}
-	url, stop, err := startServer(ctx)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	random := rand.New(rand.NewPCG(1, 2))
-	for _, load := range []struct {
-		row      string
-		parallel int
-		oneAPI   bool
-	}{{row64, 64, false}, {row8, 8, true}} {
-		var ratios [columns][]float64
-		for range 9 {
-			var rates [columns]float64
-			for _, column := range random.Perm(columns) {
-				transport := http.DefaultTransport.(*http.Transport).Clone()
-				transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 0, 100
-				client, err := connect[column](setup{url, transport, token(60)})
-				if err != nil {
-					return err
-				}
-				for _, slice := range []time.Duration{50 * time.Millisecond, 200 * time.Millisecond} { // the first opens the connections
-					if rates[column], err = rate(ctx, client, load.parallel, load.oneAPI, slice); err != nil {
-						return fmt.Errorf("%s, %s: %w", load.row, columnNames[column], err)
-					}
-				}
-				transport.CloseIdleConnections()
-			}
-			for column, r := range rates {
-				ratios[column] = append(ratios[column], r/rates[byHand])
-			}
-		}
-		for column, r := range ratios {
-			t.set(load.row, column, quantile(r, 0.5), fmt.Sprintf("%.2f (%.2f–%.2f)", quantile(r, 0.5), quantile(r, 0.25), quantile(r, 0.75)))
-		}
-	}
-	return nil
-}
-
-// rate is how many calls a second so many goroutines make.
-func rate(ctx context.Context, client publisher, parallel int, oneAPI bool, slice time.Duration) (float64, error) {
-	calls, failures := make([]int, parallel), make([]error, parallel)
-	var all sync.WaitGroup
-	begin := time.Now()
-	for i := range parallel {
-		all.Go(func() {
-			id := distinctID(i)
-			if oneAPI {
-				id = apiID
-			}
-			for time.Since(begin) < slice && failures[i] == nil {
-				failures[i] = client.one(ctx, id)
-				calls[i]++
-			}
-		})
-	}
-	all.Wait()
-	total := 0
-	for _, n := range calls {
-		total += n
-	}
-	return float64(total) / time.Since(begin).Seconds(), errors.Join(failures...)
-}
-
 // measureMemory publishes many APIs, once each, and looks what the client still holds.
 func measureMemory(ctx context.Context, _ bool, t *table) error {
-	const warm, apis = 1000, 20_000
-	client, err := connectOurs(setup{stubURL, newStub(http.StatusCreated, recordOf(apiID)), token(60)})
+	const warm, apis = 1000, 50_000
+	client, err := connectOurs(below(&gateway{}), token(60))
 	if err != nil {
 		return err
 	}
@@ -307,7 +231,7 @@ func measureGrowth(ctx context.Context, timed bool, t *table) error {
 				if kind.row == rowGrowMany || kind.row == rowGrowOne {
 					g.holds = int64(n)
 				}
-				c, err := newOurs(setup{stubURL, below(g), token(60)})
+				c, err := newOurs(below(g), token(60))
 				if err != nil {
 					return err
 				}
@@ -342,10 +266,5 @@ func atOnce(ctx context.Context, c *apig.Client, ids []string) error {
 		})
 	}
 	all.Wait()
-	for _, err := range failures {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(failures...)
 }
