@@ -28,7 +28,7 @@ type changeFlags struct {
 	selection
 	client   clientOptions
 	env      string
-	noEnv    bool // a version says which environment
+	version  string // to roll back to; it says which environment
 	dryRun   bool
 	yes      bool
 	parallel count
@@ -88,7 +88,7 @@ func (p *program) openChange(c *cobra.Command, o *changeFlags, names []string) (
 	if o.env == "" && c.Name() == "publish" {
 		o.env = "RELEASE"
 	}
-	if o.env == "" && !o.noEnv {
+	if o.env == "" && o.version == "" {
 		return nil, nil, fmt.Errorf("--env is required: %s has no default environment", c.Name())
 	}
 	o.client.maxAttempts = o.attempts.n
@@ -102,7 +102,7 @@ func (p *program) openChange(c *cobra.Command, o *changeFlags, names []string) (
 		return nil, nil, s.reporter.fail(exitCodeOf(s.outer, err), err)
 	}
 	s.report.DryRun = o.dryRun
-	if stopped, err := s.leave(targets, o.dryRun); stopped {
+	if stopped, err := s.leave(targets, o); stopped {
 		s.cancel()
 		return nil, nil, err
 	}
@@ -122,7 +122,7 @@ func (s *session) lookUp(o *changeFlags, was *report) ([]target, error) {
 			return nil, mistakef("%s does not say in which environment", o.file)
 		}
 	}
-	if !o.noEnv {
+	if o.version == "" {
 		env, err := environment(s.ctx, s.client, o.env)
 		if err != nil {
 			return nil, err
@@ -137,14 +137,14 @@ func (s *session) lookUp(o *changeFlags, was *report) ([]target, error) {
 
 // leave begins the results, and ends the command if some APIs were not found or if
 // this is a dry run: then nothing is sent.
-func (s *session) leave(targets []target, dryRun bool) (stopped bool, err error) {
+func (s *session) leave(targets []target, o *changeFlags) (stopped bool, err error) {
 	apis := make([]api, len(targets))
 	for i, t := range targets {
 		apis[i] = t.api()
 	}
 	s.begin(apis)
 	incomplete := slices.ContainsFunc(targets, func(t target) bool { return t.err != nil })
-	if !incomplete && !dryRun {
+	if !incomplete && !o.dryRun {
 		return false, nil
 	}
 	var refused atomic.Bool
@@ -152,14 +152,14 @@ func (s *session) leave(targets []target, dryRun bool) (stopped bool, err error)
 	inParallel(4, len(targets), func(i int) {
 		to := result{api: apis[i], Outcome: outcomePlanned}
 		err := targets[i].err
-		if err == nil && dryRun {
-			to.InEffect, err = s.inEffect(targets[i].id)
+		if err == nil && o.dryRun {
+			err = s.plan(&to, o.version)
 		}
 		switch {
 		case err != nil:
 			to.fail(err)
 			refused.CompareAndSwap(false, errors.Is(err, apig.ErrUnauthorized))
-		case incomplete && !dryRun:
+		case incomplete && !o.dryRun:
 			to.Outcome, to.notSent, to.problem = outcomeNotApplied, true, problem{Error: "not sent: other APIs were not found"}
 		}
 		s.set(i, to)
@@ -167,15 +167,35 @@ func (s *session) leave(targets []target, dryRun bool) (stopped bool, err error)
 	return true, s.end(s.exitCode(s.outer.Err() != nil, refused.Load()), nil)
 }
 
-// inEffect is the version of an API that is in effect, or nil.
-func (s *session) inEffect(apiID string) (*shownVersion, error) {
-	all, err := versions(s.ctx, s.client, apiID, s.report.EnvID)
-	for _, v := range all {
-		if v.InEffect {
-			return &v, nil
-		}
+// plan finds out what the change would replace, and what a rollback would go back
+// to, as the client chooses it.
+func (s *session) plan(to *result, versionID string) error {
+	all, err := versions(s.ctx, s.client, to.APIID, s.report.EnvID)
+	if err != nil {
+		return err
 	}
-	return nil, err
+	if versionID != "" {
+		i := slices.IndexFunc(all, func(v shownVersion) bool { return strings.EqualFold(v.VersionID, versionID) })
+		if i < 0 {
+			return fmt.Errorf("the gateway holds no version %s of this API", versionID)
+		}
+		to.Target = &all[i]
+		all = slices.DeleteFunc(slices.Clone(all), func(v shownVersion) bool { return v.EnvID != to.Target.EnvID })
+	}
+	i := slices.IndexFunc(all, func(v shownVersion) bool { return v.InEffect })
+	if i >= 0 {
+		to.InEffect = &all[i]
+	}
+	switch {
+	case s.report.Command != "rollback" || versionID != "":
+		return nil
+	case i < 0:
+		return errors.New("it is not published there")
+	case i == len(all)-1:
+		return errors.New("the gateway holds no version before the one in effect")
+	}
+	to.Target = &all[i+1]
+	return nil
 }
 
 // change is one change of many APIs.

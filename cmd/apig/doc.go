@@ -56,6 +56,7 @@
 //	replayed         an earlier run with the same idempotency key published it
 //	already_offline  it was offline before, and --if-published was given
 //	in_effect        the version in effect, after --dry-run
+//	target           the version that a rollback would go back to, after --dry-run
 //	record           what the gateway holds of it
 //	unknown          what settle needs
 //

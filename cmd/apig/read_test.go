@@ -175,13 +175,29 @@ func TestRollback(t *testing.T) {
 	s.tick()
 	oldest := s.publish(s.orders, s.staging, "1")
 	before := s.publish(s.orders, s.staging, "2")
-	s.publish(s.orders, s.staging, "3")
+	current := s.publish(s.orders, s.staging, "3")
+
+	newest := s.publish(s.orders, release, "of another environment")
+	for _, test := range []struct{ arg, next, says string }{
+		{"--env=staging", before, "3 (" + current + "), in effect for "},
+		{"--env=staging", before, "; would go back to 2 (" + before + "), published "},
+		{"--version-id=" + oldest, oldest, "; would go back to 1 (" + oldest + "), published "},
+		{"--version-id=" + newest, newest, "of another environment (" + newest + "), in effect for "},
+	} {
+		plan := s.run("rollback", "orders", test.arg, "--dry-run")
+		require.Equal(t, exitDone, plan.code, plan.stdout+plan.stderr)
+		to := plan.report(t).Results[0]
+		assert.Equal(t, test.next, to.Target.VersionID)
+		assert.Contains(t, to.note(), test.says)
+	}
+	v, _ := s.Published(s.orders, s.staging)
+	require.Equal(t, current, v.ID, "a dry run changes nothing")
 
 	got := s.run("rollback", "orders", "-e", "staging")
 	require.Equal(t, exitDone, got.code, got.stdout+got.stderr)
 	to := got.report(t).Results[0]
 	assert.Equal(t, before, to.Record.VersionID)
-	v, _ := s.Published(s.orders, s.staging)
+	v, _ = s.Published(s.orders, s.staging)
 	assert.Equal(t, before, v.ID)
 
 	got = s.run("rollback", "orders", "--version-id", oldest)
@@ -194,12 +210,15 @@ func TestRollback(t *testing.T) {
 		args []string
 		code int
 	}{
-		"nothing before it": {[]string{"orders", "-e", "staging"}, exitNotApplied},
-		"not published":     {[]string{"users", "-e", "staging"}, exitNotApplied},
-		"no such API":       {[]string{"nothing", "-e", "staging"}, exitNotApplied},
-		"no such version":   {[]string{"orders", "--version-id", strings.Repeat("0", 32)}, exitNotApplied},
-		"a version for two": {[]string{"orders", "users", "--version-id", oldest}, exitUsage},
-		"no API":            {nil, exitUsage},
+		"nothing before it, dry": {[]string{"orders", "-e", "staging", "-n"}, exitNotApplied},
+		"not published, dry":     {[]string{"users", "-e", "staging", "-n"}, exitNotApplied},
+		"no such version, dry":   {[]string{"orders", "--version-id", strings.Repeat("0", 32), "-n"}, exitNotApplied},
+		"nothing before it":      {[]string{"orders", "-e", "staging"}, exitNotApplied},
+		"not published":          {[]string{"users", "-e", "staging"}, exitNotApplied},
+		"no such API":            {[]string{"nothing", "-e", "staging"}, exitNotApplied},
+		"no such version":        {[]string{"orders", "--version-id", strings.Repeat("0", 32)}, exitNotApplied},
+		"a version for two":      {[]string{"orders", "users", "--version-id", oldest}, exitUsage},
+		"no API":                 {nil, exitUsage},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := s.run(append([]string{"rollback"}, test.args...)...)

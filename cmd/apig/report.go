@@ -75,6 +75,7 @@ type result struct {
 	Replayed       bool                `json:"replayed,omitempty"`        // an earlier run with the same idempotency key has published it
 	AlreadyOffline bool                `json:"already_offline,omitempty"` // with --if-published
 	InEffect       *shownVersion       `json:"in_effect,omitempty"`       // before the change; only in a dry run
+	Target         *shownVersion       `json:"target,omitempty"`          // what a rollback would go back to; only in a dry run
 	Record         *apig.PublishRecord `json:"record,omitempty"`
 	Unknown        *apig.UnknownError  `json:"unknown,omitempty"` // what settle needs
 
@@ -137,12 +138,17 @@ func (to *result) note() string {
 		return "published by an earlier run with this key"
 	case to.AlreadyOffline:
 		return "it was offline already"
-	case to.Outcome == outcomePlanned && to.InEffect == nil:
-		return "nothing is in effect"
-	case to.Outcome == outcomePlanned:
-		return fmt.Sprintf("in effect for %s: %s", age(to.InEffect.PublishTime), cmp.Or(to.InEffect.Remark, to.InEffect.VersionID))
+	case to.Outcome != outcomePlanned:
+		return ""
 	}
-	return ""
+	note := "nothing is in effect"
+	if v := to.InEffect; v != nil {
+		note = fmt.Sprintf("%s, in effect for %s", v, age(v.PublishTime))
+	}
+	if v := to.Target; v != nil {
+		note += fmt.Sprintf("; would go back to %s, published %s ago", v, age(v.PublishTime))
+	}
+	return note
 }
 
 // reporter writes a report. It may be used by several goroutines at once.
@@ -383,4 +389,12 @@ type shownVersion struct {
 	PublishTime time.Time `json:"publish_time,omitzero"`
 	Remark      string    `json:"remark,omitempty"`
 	Tag         string    `json:"tag,omitempty"`
+}
+
+// String names the version by its remark and ID.
+func (v *shownVersion) String() string {
+	if v.Remark == "" {
+		return v.VersionID
+	}
+	return v.Remark + " (" + v.VersionID + ")"
 }

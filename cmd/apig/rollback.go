@@ -11,7 +11,6 @@ import (
 
 func (p *program) rollbackCommand() *cobra.Command {
 	var o changeFlags
-	var versionID string
 	c := &cobra.Command{
 		Use:   "rollback [API...] -e ENV [flags]",
 		Short: "Put an earlier version into effect again",
@@ -22,21 +21,21 @@ command asks first.`,
   apig rollback orders --version-id ee1a5a38d3d3493abf1dc4ed6cacfa0b`,
 		Annotations: map[string]string{"exits": changeExits},
 		RunE: func(c *cobra.Command, args []string) error {
-			return p.rollback(c, &o, versionID, args)
+			return p.rollback(c, &o, args)
 		},
 	}
 	o.define(p, c, "name or ID of the `environment`; required without --version-id")
 	fs := c.Flags()
 	fs.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
-	fs.StringVar(&versionID, "version-id", "", "`ID` of the version; it belongs to one API and one environment")
+	fs.StringVar(&o.version, "version-id", "", "`ID` of the version; it belongs to one API and one environment")
 	c.MarkFlagsMutuallyExclusive("env", "version-id")
 	c.MarkFlagsMutuallyExclusive("file", "version-id")
 	c.MarkFlagsMutuallyExclusive("group", "version-id")
 	return c
 }
 
-func (p *program) rollback(c *cobra.Command, o *changeFlags, versionID string, names []string) error {
-	if o.noEnv = versionID != ""; o.noEnv && len(names) != 1 {
+func (p *program) rollback(c *cobra.Command, o *changeFlags, names []string) error {
+	if o.version != "" && len(names) != 1 {
 		return errors.New("--version-id requires exactly one API")
 	}
 	s, targets, err := p.openChange(c, o, names)
@@ -45,15 +44,15 @@ func (p *program) rollback(c *cobra.Command, o *changeFlags, versionID string, n
 	}
 	defer s.cancel()
 	what := "Roll back"
-	if versionID != "" {
-		what = "Switch to version " + versionID
+	if o.version != "" {
+		what = "Switch to version " + o.version
 	}
 	if err := s.confirm(o.yes, what, targets); err != nil {
 		return err
 	}
 	act := &change{session: s, parallel: o.parallel.n, size: 1, do: each(func(ctx context.Context, t target) (*apig.PublishRecord, error) {
-		if versionID != "" {
-			return s.client.SwitchVersion(ctx, t.id, versionID)
+		if o.version != "" {
+			return s.client.SwitchVersion(ctx, t.id, o.version)
 		}
 		return s.client.Rollback(ctx, t.id, s.report.EnvID)
 	})}
