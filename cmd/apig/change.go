@@ -31,6 +31,7 @@ type changeFlags struct {
 	version  string // to roll back to; it says which environment
 	dryRun   bool
 	yes      bool
+	key      string
 	parallel count
 	attempts count
 }
@@ -101,7 +102,7 @@ func (p *program) openChange(c *cobra.Command, o *changeFlags, names []string) (
 		s.cancel()
 		return nil, nil, s.reporter.fail(exitCodeOf(s.outer, err), err)
 	}
-	s.report.DryRun = o.dryRun
+	s.report.DryRun, s.report.Key = o.dryRun, o.key
 	if stopped, err := s.leave(targets, o); stopped {
 		s.cancel()
 		return nil, nil, err

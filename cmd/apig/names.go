@@ -74,6 +74,8 @@ func (s *selection) read(p *program, all bool) (*report, error) {
 		}
 		for _, to := range was.Results {
 			switch {
+			case to.Outcome == outcomeUnknown && to.Unknown == nil && !all:
+				return nil, mistakef("%s: %s", s.file, was.missing())
 			case to.Outcome == outcomeUnknown && !all:
 				return nil, mistakef("%s: the outcome of %s is unknown; run \"apig settle %[1]s\" first", s.file, to.label())
 			case to.Outcome != outcomeApplied || all:

@@ -32,7 +32,7 @@ earlier run with the same key has published are not published again.`,
 	}
 	o.define(p, c, "name or ID of the `environment` (default RELEASE, or the environment of the report)")
 	fs := c.Flags()
-	fs.StringVarP(&o.what.key, "idempotency-key", "k", "", "publish once per `key`, also across runs: a commit, or the ID of a pipeline's run")
+	fs.StringVarP(&o.key, "idempotency-key", "k", "", "publish once per `key`, also across runs: a commit, or the ID of a pipeline's run")
 	fs.BoolVar(&o.client.disableTags, "disable-tags", false, "send the remark exactly as given; a publication whose answer is lost is then often unknown")
 	return c
 }
@@ -79,7 +79,7 @@ func (p *program) publish(c *cobra.Command, o *publishFlags, names []string) err
 		return err
 	}
 	defer s.cancel()
-	o.what.envID = s.report.EnvID
+	o.what.envID, o.what.key = s.report.EnvID, o.key
 	act := &change{session: s, parallel: o.parallel.n, size: 1, do: each(o.what.one(s.client))}
 	if o.batch {
 		act.parallel, act.size, act.do = batchParallel, batchSize, o.what.batch(s.client)

@@ -31,6 +31,7 @@ type report struct {
 	InstanceID  string `json:"instance_id,omitempty"`
 	EnvID       string `json:"env_id,omitempty"`
 	EnvName     string `json:"env_name,omitempty"`
+	Key         string `json:"idempotency_key,omitempty"`
 	DryRun      bool   `json:"dry_run,omitempty"`
 	Asked       []api  `json:"asked,omitempty"`
 	Interrupted bool   `json:"interrupted,omitempty"`
@@ -234,7 +235,7 @@ func (r *reporter) end(code int, err error) error {
 		r.table()
 	}
 	if code == exitUnknown {
-		r.adviseSettle()
+		r.adviseUnknown()
 	}
 	if code == exitDone {
 		return nil
@@ -256,14 +257,23 @@ func (r *reporter) table() {
 	}
 }
 
-// adviseSettle says how to go on after an unknown outcome. Where the report itself
+// adviseUnknown says how to go on after an unknown outcome. Where the report itself
 // was not asked for, it goes into a file.
-func (r *reporter) adviseSettle() {
-	if r.unknown() == 0 {
-		return // the report is cut off, which was said
+func (r *reporter) adviseUnknown() {
+	if advice := r.report.missing(); advice != "" {
+		r.p.say("%s", advice)
 	}
-	if r.form == formJSON || r.form == formLines {
-		r.p.say("%d unknown: save this report in a FILE and run \"apig settle FILE\"", r.unknown())
+	n := 0
+	for _, to := range r.report.Results {
+		if to.Outcome == outcomeUnknown && to.Unknown != nil {
+			n++
+		}
+	}
+	switch {
+	case n == 0:
+		return
+	case r.form == formJSON || r.form == formLines:
+		r.p.say("%d unknown: save this report in a FILE and run \"apig settle FILE\"", n)
 		return
 	}
 	text := encode(r.report, "  ")
@@ -277,7 +287,32 @@ func (r *reporter) adviseSettle() {
 		_, _ = r.p.stderr.Write(text)
 		return
 	}
-	r.p.say("%d unknown: run \"apig settle %s\"", r.unknown(), f.Name())
+	r.p.say("%d unknown: run \"apig settle %s\"", n, f.Name())
+}
+
+// missing says what to do about the APIs that a report says nothing of: "apig settle"
+// cannot look for them. It is empty if there are none.
+func (r *report) missing() string {
+	n := 0
+	for _, to := range r.Results {
+		if to.Outcome == outcomeUnknown && to.Unknown == nil {
+			n++
+		}
+	}
+	env := cmp.Or(r.EnvName, r.EnvID)
+	if env != "" {
+		env = " -e " + env
+	}
+	do := fmt.Sprintf(`see "apig status%s", and run "apig %s" for the APIs that have not changed`, env, r.Command)
+	switch {
+	case n == 0:
+		return ""
+	case r.Key != "":
+		do = fmt.Sprintf("run the same command again with --idempotency-key %q; it publishes nothing twice", r.Key)
+	case r.Command == "offline":
+		do = "run the same command again with --if-published"
+	}
+	return fmt.Sprintf("the report does not say what became of %s: %s", plural(n, "API"), do)
 }
 
 func (r *reporter) unknown() (n int) {

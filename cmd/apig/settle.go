@@ -57,7 +57,7 @@ func (s *session) settle(p *program, args []string, parallel int) error {
 	case err != nil:
 		return s.fail(exitUsage, err)
 	case was.Command == "" && len(was.Results) == 0:
-		return s.fail(exitUnknown, errors.New("the report is empty or cut off: its command was killed before it had written it; every change may have been made"))
+		return s.fail(exitUnknown, errors.New(`the report is empty or cut off, and every change may have been made: run the same command again with its --idempotency-key, if it had one; otherwise see "apig status" first`))
 	}
 	whole := was.ExitCode
 	s.report = was

@@ -53,6 +53,35 @@ func TestCutReport(t *testing.T) {
 	}
 }
 
+// What to do about a cut report depends on what was running. Settling again, which
+// finds out nothing, is never the advice.
+func TestAdviceForACutReport(t *testing.T) {
+	s := newSite(t)
+	for command, advice := range map[string]string{
+		"publish -k 4711": `run the same command again with --idempotency-key "4711"; it publishes nothing twice`,
+		"publish":         `see "apig status -e staging", and run "apig publish" for the APIs that have not changed`,
+		"publish --batch": `see "apig status -e staging", and run "apig publish" for the APIs that have not changed`,
+		"offline -y":      "run the same command again with --if-published",
+		"rollback -y":     `see "apig status -e staging", and run "apig rollback" for the APIs that have not changed`,
+	} {
+		t.Run(command, func(t *testing.T) {
+			whole := s.run(append(strings.Fields(command), "orders", "users", "-e", "staging", "-o", "jsonl")...)
+			first, _, _ := strings.Cut(whole.stdout, "\n")
+			s.stdin = first + "\n"
+			for _, args := range [][]string{{"settle", "-o", "json"}, {"settle", "-o", "table"}} {
+				got := s.run(args...)
+				assert.Equal(t, exitUnknown, got.code)
+				assert.Contains(t, got.stderr, "the report does not say what became of 2 APIs: "+advice)
+				assert.NotContains(t, got.stderr, "run \"apig settle")
+			}
+			name, _, _ := strings.Cut(command, " ")
+			assert.Contains(t, s.run(name, "-f", "-").stderr, advice)
+		})
+	}
+	s.stdin = `{"command":"publish","results":[{"api":`
+	assert.Contains(t, s.run("settle").stderr, "run the same command again with its --idempotency-key, if it had one")
+}
+
 // A report goes to the environment and the gateway that it came from, and to no
 // other one; offline and rollback have no default environment.
 func TestReportKeepsItsEnvironment(t *testing.T) {
@@ -77,7 +106,7 @@ func TestReportKeepsItsEnvironment(t *testing.T) {
 	}
 	s.stdin = strings.Replace(was.stdout, s.InstanceID(), "another", 1)
 	assert.Contains(t, s.run("publish", "-f", "-").stderr, "report of the gateway another")
-	s.stdin = strings.Replace(was.stdout, outcomeNotApplied, outcomeUnknown, 1)
+	s.stdin = strings.Replace(was.stdout, `"not_applied"`, `"unknown", "unknown": {"op": "Publish"}`, 1)
 	assert.Contains(t, s.run("publish", "-f", "-").stderr, `the outcome of DEFAULT/orders is unknown; run "apig settle -" first`)
 	s.stdin = "null\n" // jq's word for a name that was not found
 	assert.Contains(t, s.run("publish", "-f", "-").stderr, "names no API")
