@@ -6,12 +6,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-
+	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -80,7 +80,6 @@ func encode(v any, indent string) []byte {
 
 // table writes rows with aligned columns. The first row is the header.
 func (p *program) table(rows [][]string) {
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		for i, cell := range row {
 			row[i] = clean(cell)
@@ -88,11 +87,88 @@ func (p *program) table(rows [][]string) {
 				row[i] = "-"
 			}
 		}
-		fmt.Fprintln(w, strings.TrimRight(strings.Join(row, "\t"), "\t"))
 	}
-	if err := w.Flush(); err != nil {
+	if _, err := io.WriteString(p.stdout, layout(rows, width(p.stdout))); err != nil {
 		p.say("stdout cannot be written: %s", err)
 	}
+}
+
+// layout aligns the columns of rows. On a terminal, which has a width, columns that do
+// not fit go on beneath the row, and the last one, which is text, is wrapped. Nothing
+// is cut: a person copies IDs and reads errors to their end.
+func layout(rows [][]string, width int) string {
+	const indent, least = 2, 24 // columns: of what goes on beneath a row, and for wrapped text
+	last := len(rows[0]) - 1
+	begin, beneath, at := make([]int, last+1), make([]bool, last+1), 0
+	for i := range begin {
+		widest := 0
+		for _, row := range rows {
+			widest = max(widest, utf8.RuneCountInString(row[i]))
+		}
+		if i == last {
+			widest = min(widest, least)
+		}
+		if beneath[i] = width > 0 && i > 0 && at+widest > width; beneath[i] {
+			at = indent
+		}
+		begin[i] = at
+		at += widest + 2
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		at := 0
+		for i, cell := range row {
+			if cell == "" {
+				continue // only the last one may be
+			}
+			if beneath[i] {
+				b.WriteByte('\n')
+				at = 0
+			}
+			b.WriteString(strings.Repeat(" ", begin[i]-at))
+			if i == last && width > 0 {
+				cell = wrap(cell, width-begin[i], "\n"+strings.Repeat(" ", begin[i]))
+			}
+			b.WriteString(cell)
+			at = begin[i] + utf8.RuneCountInString(cell)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// wrap breaks text between words into lines of a width.
+func wrap(text string, width int, newline string) string {
+	var b strings.Builder
+	at := 0
+	for word := range strings.FieldsSeq(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case at == 0:
+		case at+1+n > width:
+			b.WriteString(newline)
+			at = 0
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += n
+	}
+	return b.String()
+}
+
+// width is how many columns a stream has that is a terminal, or 0.
+func width(stream any) int {
+	f, ok := terminalOf(stream)
+	if !ok {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || columns <= 0 {
+		return 80
+	}
+	return columns
 }
 
 // age is how long ago something was, in one unit.
@@ -158,15 +234,9 @@ const often = 100 * time.Millisecond
 
 func (p *program) newProgress(o common, verb string) *progress {
 	pr := &progress{p: p, silent: o.quiet, verb: verb}
-	if f, ok := terminalOf(p.stderr); ok && p.getenv("TERM") != "dumb" && !o.verbose {
+	if _, ok := terminalOf(p.stderr); ok && p.getenv("TERM") != "dumb" && !o.verbose {
 		pr.colour = p.getenv("NO_COLOR") == ""
-		pr.width = func() int {
-			width, _, err := term.GetSize(int(f.Fd()))
-			if err != nil || width <= 0 {
-				return 80
-			}
-			return width
-		}
+		pr.width = func() int { return width(p.stderr) }
 	}
 	return pr
 }

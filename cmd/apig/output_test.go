@@ -230,3 +230,34 @@ func TestConfirmation(t *testing.T) {
 	}
 	assert.Len(t, s.Journal(), before+2)
 }
+
+// A table that is too wide for the terminal goes on beneath each row, and long text
+// is wrapped. Nothing is cut, and an ID stays in one piece. Elsewhere a row is a line.
+func TestTableFitsTheTerminal(t *testing.T) {
+	const id, long = "cf83b14f56c5082697202e68d0cfef14", "403 Forbidden, APIG.1005: No permissions to request this method"
+	rows := [][]string{{"OUTCOME", "API", "ID", "NOTE"}, {"applied", "shop/cart", id, ""}, {"not applied", "orders", id, long}}
+	for width, want := range map[int]string{
+		0: "OUTCOME      API        ID                                NOTE\n" +
+			"applied      shop/cart  " + id + "\n" +
+			"not applied  orders     " + id + "  " + long + "\n",
+		90: "OUTCOME      API        ID                                NOTE\n" +
+			"applied      shop/cart  " + id + "\n" +
+			"not applied  orders     " + id + "  403 Forbidden, APIG.1005: No\n" +
+			strings.Repeat(" ", 58) + "permissions to request this\n" +
+			strings.Repeat(" ", 58) + "method\n",
+		50: "OUTCOME      API\n" +
+			"  ID\n" +
+			"  NOTE\n" +
+			"applied      shop/cart\n" +
+			"  " + id + "\n" +
+			"not applied  orders\n" +
+			"  " + id + "\n" +
+			"  403 Forbidden, APIG.1005: No permissions to\n" +
+			"  request this method\n",
+	} {
+		assert.Equal(t, want, layout(rows, width), "%d columns", width)
+	}
+	for line := range strings.Lines(layout(rows, 20)) {
+		assert.True(t, len(line) <= 21 || strings.TrimSpace(line) == id, line)
+	}
+}
