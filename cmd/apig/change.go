@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -15,170 +16,216 @@ import (
 	"github.com/apig-go/apig"
 )
 
+// The service accepts batchSize APIs in one request. batchParallel of those requests are
+// in progress at once.
 const (
-	// batchSize is the most APIs that the service accepts in one request, and
-	// batchParallel how many of those requests are in progress at once.
 	batchSize     = 1000
 	batchParallel = 4
 )
 
-// changeFlags are the flags of the commands that change something.
-type changeFlags struct {
-	common
-	selection
-	client   clientOptions
-	env      string
-	version  string // to roll back to; it says which environment
-	dryRun   bool
-	yes      bool
-	key      string
-	parallel count
-	attempts count
+func (p *program) publishCommand() *cobra.Command {
+	var o options
+	c := p.changeCommand(&o, &cobra.Command{
+		Use:   "publish [API...] [flags]",
+		Short: "Publish APIs in an environment",
+		Long: `Publishes APIs in an environment, as they are defined now, and reports each.
+An API is a name, GROUP/NAME, or an ID. After a lost answer the command looks
+for the publication in the gateway's history; it publishes nothing twice.
+
+With --idempotency-key a job that was killed is simply run again: APIs that an
+earlier run with the same key has published are not published again.`,
+		Example: `  apig publish orders users -e staging -m 1.4.2 -k "$CI_PIPELINE_ID"
+  apig publish -f apis.txt -e staging -o jsonl > r.jsonl || apig settle r.jsonl
+  apig publish -f r.jsonl                     # the APIs that were not applied
+  apig publish -g shop -e staging --dry-run`,
+	}, "name or ID of the `environment` (default RELEASE, or the environment of the report)")
+	o.defineBatch(c)
+	c.Flags().StringVarP(&o.key, "idempotency-key", "k", "", "publish once per `key`, also across runs: a commit, or the ID of a pipeline's run")
+	c.Flags().BoolVar(&o.disableTags, "disable-tags", false, "send the remark exactly as given; a publication whose answer is lost is then often unknown")
+	return c
 }
 
-func (o *changeFlags) define(p *program, c *cobra.Command, env string) {
-	o.common.define(c, defaultTimeout, formTable, formJSON, formLines, formName)
-	o.selection.define(c)
-	fs := c.Flags()
-	fs.Lookup("output").Usage += " (default table on a terminal, json elsewhere)"
-	fs.StringVarP(&o.env, "env", "e", "", env)
-	fs.BoolVarP(&o.dryRun, "dry-run", "n", false, "show what is in effect now, and change nothing")
-	o.parallel, o.attempts = count{4, maxParallel}, count{4, 100}
-	fs.VarP(&o.parallel, "parallel", "p", "how many requests may be in progress at once")
-	fs.Var(&o.attempts, "max-attempts", "how often a request is sent at most; 1 never retries")
-	p.completeNames(c)
+func (p *program) offlineCommand() *cobra.Command {
+	var o options
+	c := p.changeCommand(&o, &cobra.Command{
+		Use:   "offline [API...] -e ENV [flags]",
+		Short: "Take APIs offline in an environment",
+		Long: `Takes APIs offline in an environment and reports each. An API is a name,
+GROUP/NAME, or an ID. On a terminal the command asks first.`,
+		Example: `  apig offline orders -e staging
+  apig offline -g shop -e staging --batch --if-published --yes`,
+	}, "name or ID of the `environment`; required, unless --file is a report")
+	o.defineBatch(c)
+	c.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	c.Flags().BoolVar(&o.ifPublished, "if-published", false, "count an API that is offline already as done")
+	return c
 }
 
-// session is one run of a command that changes something.
-type session struct {
-	*reporter
-	ctx        context.Context // of the whole run, with --timeout
-	cancel     context.CancelFunc
-	outer      context.Context // ends when the program is interrupted
-	client     *apig.Client
-	instanceID string
+func (p *program) rollbackCommand() *cobra.Command {
+	var o options
+	c := p.changeCommand(&o, &cobra.Command{
+		Use:   "rollback [API...] -e ENV [flags]",
+		Short: "Put an earlier version into effect again",
+		Long: `Puts the version into effect again that was published before the current one,
+or the version of --version-id. --dry-run shows both; "apig versions" lists all.
+On a terminal the command asks first.`,
+		Example: `  apig rollback orders -e staging --dry-run
+  apig rollback orders -e staging
+  apig rollback orders --version-id ee1a5a38d3d3493abf1dc4ed6cacfa0b`,
+	}, "name or ID of the `environment`; required without --version-id")
+	c.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	c.Flags().StringVar(&o.versionID, "version-id", "", "`ID` of the version; it belongs to one API and one environment")
+	for _, other := range []string{"env", "file", "group"} {
+		c.MarkFlagsMutuallyExclusive(other, "version-id")
+	}
+	return c
 }
 
-// open makes the client and begins the report. Its error is the end of the command.
-func (p *program) open(c *cobra.Command, o common, options clientOptions) (*session, error) {
-	r := p.newReporter(c.Name(), o)
-	options.verbose = o.verbose && !o.quiet
-	client, cfg, err := p.newClient(options)
+// changeCommand completes a command that changes something.
+func (p *program) changeCommand(o *options, c *cobra.Command, env string) *cobra.Command {
+	c.Annotations, c.Args = map[string]string{"exits": changeExits}, o.someAPIs
+	o.define(c, "", defaultTimeout, formTable, formJSON, formLines, formName)
+	o.defineAPIs(p, c, "its APIs that were not applied", env)
+	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "show what would change, and change nothing")
+	o.maxAttempts = 4
+	numberFlag(c, &o.maxAttempts, 100, "max-attempts", "", "`number` of times that a request is sent at most; 1 never retries (default 4)")
+	return p.command(c, o, (*session).change)
+}
+
+// defineBatch defines the flags that publish and offline share.
+func (o *options) defineBatch(c *cobra.Command) {
+	c.Flags().StringVarP(&o.remark, "remark", "m", "", "`text` that the history shows with the change")
+	c.Flags().BoolVar(&o.batch, "batch", false, "send up to a thousand APIs in one request; --parallel has no effect")
+	timeFlag(c, &o.busyTimeout, "busy-timeout", "`time` to wait while the gateway says \"not now\" (default 6m0s)")
+}
+
+// change makes the change for each API. If some are not found, or in a dry run, it sends
+// nothing.
+func (s *session) change() error {
+	targets, err := s.lookUp()
 	if err != nil {
-		return nil, r.fail(exitUsage, err)
+		return s.fail(err)
 	}
-	r.report.InstanceID = cfg.InstanceID
-	ctx, cancel := context.WithTimeoutCause(c.Context(), o.timeout, fmt.Errorf("--timeout %v is over", o.timeout))
-	return &session{reporter: r, ctx: ctx, cancel: cancel, outer: c.Context(), client: client, instanceID: cfg.InstanceID}, nil
-}
-
-// openChange does the same for a change of the selected APIs, and looks up the
-// APIs and the environment. Without targets the command has ended with the error.
-func (p *program) openChange(c *cobra.Command, o *changeFlags, names []string) (*session, []target, error) {
-	o.names = names
-	if o.selection.empty() {
-		return nil, nil, errors.New("name APIs, or give --file or --group")
-	}
-	was, err := o.selection.read(p, false)
-	if err != nil {
-		return nil, nil, p.newReporter(c.Name(), o.common).fail(exitUsage, err)
-	}
-	if o.env == "" && was != nil {
-		o.env = was.EnvID
-	}
-	if o.env == "" && c.Name() == "publish" {
-		o.env = "RELEASE"
-	}
-	if o.env == "" && o.version == "" {
-		return nil, nil, fmt.Errorf("--env is required: %s has no default environment", c.Name())
-	}
-	o.client.maxAttempts = o.attempts.n
-	s, err := p.open(c, o.common, o.client)
-	if err != nil {
-		return nil, nil, err
-	}
-	targets, err := s.lookUp(o, was)
-	if err != nil {
-		s.cancel()
-		return nil, nil, s.reporter.fail(exitCodeOf(s.outer, err), err)
-	}
-	s.report.DryRun, s.report.Key = o.dryRun, o.key
-	if stopped, err := s.leave(targets, o); stopped {
-		s.cancel()
-		return nil, nil, err
-	}
-	return s, targets, nil
-}
-
-// lookUp finds the environment and the APIs. A report as input brings its
-// environment, and goes to no other one.
-func (s *session) lookUp(o *changeFlags, was *report) ([]target, error) {
-	if was != nil {
-		switch {
-		case was.Command != s.report.Command:
-			return nil, mistakef("%s is a report of \"apig %s\"", o.file, was.Command)
-		case !strings.EqualFold(was.InstanceID, s.instanceID):
-			return nil, mistakef("%s is a report of the gateway %s; APIG_INSTANCE_ID is %s", o.file, was.InstanceID, s.instanceID)
-		case was.EnvID == "":
-			return nil, mistakef("%s does not say in which environment", o.file)
-		}
-	}
-	if o.version == "" {
-		env, err := environment(s.ctx, s.client, o.env)
-		if err != nil {
-			return nil, err
-		}
-		if was != nil && !strings.EqualFold(env.ID, was.EnvID) {
-			return nil, mistakef("%s is a report of the environment %s, and --env is %s", o.file, cmp.Or(was.EnvName, was.EnvID), env.Name)
-		}
-		s.report.EnvID, s.report.EnvName = env.ID, env.Name
-	}
-	return o.selection.find(s.ctx, s.client)
-}
-
-// leave begins the results, and ends the command if some APIs were not found or if
-// this is a dry run: then nothing is sent.
-func (s *session) leave(targets []target, o *changeFlags) (stopped bool, err error) {
 	apis := make([]api, len(targets))
 	for i, t := range targets {
 		apis[i] = t.api()
 	}
-	s.begin(apis)
-	incomplete := slices.ContainsFunc(targets, func(t target) bool { return t.err != nil })
-	if !incomplete && !o.dryRun {
-		return false, nil
+	s.begins(apis)
+	what := fmt.Sprintf("%s %s %s", s.report.Command, plural(len(targets), "API"), s.report.where())
+	if s.versionID != "" {
+		what += " to version " + s.versionID
 	}
-	var refused atomic.Bool
-	s.progress.start(len(targets))
-	inParallel(4, len(targets), func(i int) {
-		to := result{api: apis[i], Outcome: outcomePlanned}
-		err := targets[i].err
-		if err == nil && o.dryRun {
-			err = s.plan(&to, o.version)
-		}
-		switch {
-		case err != nil:
-			to.fail(err)
-			refused.CompareAndSwap(false, errors.Is(err, apig.ErrUnauthorized))
-		case incomplete && !o.dryRun:
-			to.Outcome, to.notSent, to.problem = outcomeNotApplied, true, problem{Error: "not sent: other APIs were not found"}
-		}
-		s.set(i, to)
-	})
-	return true, s.end(s.exitCode(s.outer.Err() != nil, refused.Load()), nil)
+	switch {
+	case s.dryRun || slices.ContainsFunc(targets, func(t target) bool { return t.err != nil }):
+		s.forEach(targets, 1, s.parallel, s.plan)
+	case len(targets) > 0 && !s.agreed(what, targets):
+		err = errors.New("not confirmed; nothing has changed")
+		s.progress.silent = true
+		s.forEach(targets, len(targets), 1, func(all []target) []result { return notSent(all, err) })
+	case s.batch:
+		s.forEach(targets, batchSize, batchParallel, s.sendBatch)
+	default:
+		s.forEach(targets, 1, s.parallel, s.sendOne)
+	}
+	return s.end(s.exitCode(), err)
 }
 
-// plan finds out what the change would replace, and what a rollback would go back
-// to, as the client chooses it.
-func (s *session) plan(to *result, versionID string) error {
-	all, err := versions(s.ctx, s.client, to.APIID, s.report.EnvID)
+// lookUp finds the environment and the APIs. A report as input brings its environment,
+// and goes to no other one.
+func (s *session) lookUp() ([]target, error) {
+	s.report.DryRun, s.report.Key = s.dryRun, s.key
+	if s.versionID != "" && len(s.names) != 1 {
+		return nil, mistakef("--version-id requires exactly one API")
+	}
+	was, err := s.readFile(false)
+	if err != nil {
+		return nil, err
+	}
+	env := s.env
+	switch {
+	case was == nil:
+	case was.Command != s.report.Command:
+		return nil, mistakef("%s is a report of \"apig %s\"", s.file, was.Command)
+	case !strings.EqualFold(was.InstanceID, s.cfg.InstanceID):
+		return nil, mistakef("%s is a report of the gateway %s; APIG_INSTANCE_ID is %s", s.file, was.InstanceID, s.cfg.InstanceID)
+	case was.EnvID == "":
+		return nil, mistakef("%s does not say in which environment", s.file)
+	default:
+		env = cmp.Or(env, was.EnvID)
+	}
+	if env == "" && s.report.Command == "publish" {
+		env = "RELEASE"
+	}
+	if s.versionID == "" { // which says in which environment
+		if env == "" {
+			return nil, mistakef("--env is required: %s has no default environment", s.report.Command)
+		}
+		found, err := s.environment(env)
+		if err != nil {
+			return nil, err
+		}
+		if was != nil && !strings.EqualFold(found.ID, was.EnvID) {
+			return nil, mistakef("%s is a report of the environment %s, and --env is %s", s.file, cmp.Or(was.EnvName, was.EnvID), found.Name)
+		}
+		s.report.EnvID, s.report.EnvName = found.ID, found.Name
+	}
+	return s.find()
+}
+
+// forEach makes the results of all targets, size of them at a time. When the context
+// ends, or the credentials are refused, nothing more is sent: five refused signatures
+// would lock a key.
+func (s *session) forEach(targets []target, size, workers int, do func([]target) []result) {
+	var refused atomic.Pointer[error]
+	chunks := slices.Collect(slices.Chunk(targets, size))
+	s.progress.start(len(targets))
+	inParallel(workers, len(chunks), func(n int) {
+		var results []result
+		switch why := refused.Load(); {
+		case s.ctx.Err() != nil:
+			results = notSent(chunks[n], context.Cause(s.ctx))
+		case why != nil:
+			results = notSent(chunks[n], fmt.Errorf("the credentials were refused: %w", *why))
+		default:
+			results = do(chunks[n])
+		}
+		for i, to := range results {
+			if errors.Is(to.cause, apig.ErrUnauthorized) {
+				refused.CompareAndSwap(nil, &to.cause)
+			}
+			s.set(n*size+i, to)
+		}
+	})
+}
+
+// plan says what the change would do to an API, or why nothing is sent.
+func (s *session) plan(targets []target) []result {
+	t := targets[0]
+	to := result{api: t.api(), Outcome: outcomePlanned}
+	err := t.err
+	if err == nil && !s.dryRun {
+		return notSent(targets, errors.New("other APIs were not found"))
+	}
+	if err == nil {
+		err = s.foresee(&to)
+	}
+	if err != nil {
+		to.fail(err)
+	}
+	return []result{to}
+}
+
+// foresee finds out what the change would replace, and what a rollback would go back to,
+// as the client chooses it.
+func (s *session) foresee(to *result) error {
+	all, err := s.versions(to.APIID, s.report.EnvID)
 	if err != nil {
 		return err
 	}
-	if versionID != "" {
-		i := slices.IndexFunc(all, func(v shownVersion) bool { return strings.EqualFold(v.VersionID, versionID) })
+	if s.versionID != "" {
+		i := slices.IndexFunc(all, func(v shownVersion) bool { return strings.EqualFold(v.VersionID, s.versionID) })
 		if i < 0 {
-			return fmt.Errorf("the gateway holds no version %s of this API", versionID)
+			return fmt.Errorf("the gateway holds no version %s of this API", s.versionID)
 		}
 		to.Target = &all[i]
 		all = slices.DeleteFunc(slices.Clone(all), func(v shownVersion) bool { return v.EnvID != to.Target.EnvID })
@@ -188,10 +235,12 @@ func (s *session) plan(to *result, versionID string) error {
 		to.InEffect = &all[i]
 	}
 	switch {
-	case s.report.Command != "rollback" || versionID != "":
+	case s.report.Command == "publish", s.versionID != "", i < 0 && s.ifPublished:
 		return nil
 	case i < 0:
 		return errors.New("it is not published there")
+	case s.report.Command == "offline":
+		return nil
 	case i == len(all)-1:
 		return errors.New("the gateway holds no version before the one in effect")
 	}
@@ -199,83 +248,69 @@ func (s *session) plan(to *result, versionID string) error {
 	return nil
 }
 
-// change is one change of many APIs.
-type change struct {
-	*session
-	forgive  error // an error that matches it is success
-	parallel int
-	size     int // APIs at a time
-	do       func(ctx context.Context, targets []target) []apig.BatchItem
-}
-
-// run makes the change. When the context ends, or the credentials are refused,
-// nothing more is sent: five refused signatures would lock a key.
-func (c *change) run(targets []target) error {
-	var refused atomic.Pointer[error]
-	var mistakes atomic.Int64
-	chunks := slices.Collect(slices.Chunk(targets, c.size))
-	c.progress.start(len(targets))
-	inParallel(c.parallel, len(chunks), func(n int) {
-		var items []apig.BatchItem
-		why := refused.Load()
-		notSent := true
-		switch {
-		case c.ctx.Err() != nil:
-			items = failed(chunks[n], fmt.Errorf("not sent: %w", context.Cause(c.ctx)))
-		case why != nil:
-			items = failed(chunks[n], fmt.Errorf("not sent, because the credentials were refused: %w", *why))
-		default:
-			notSent = false
-			items = c.do(c.ctx, chunks[n])
-		}
-		for i, item := range items {
-			if errors.Is(item.Err, apig.ErrUnauthorized) {
-				refused.CompareAndSwap(nil, &item.Err)
-			}
-			if errors.Is(item.Err, apig.ErrInvalidArgument) {
-				mistakes.Add(1)
-			}
-			to := c.result(chunks[n][i], item)
-			to.notSent = notSent
-			c.set(n*c.size+i, to)
-		}
-	})
-	if n := len(targets); n > 0 && int(mistakes.Load()) == n { // such as a remark that is too long
-		return c.end(exitUsage, nil)
+// sendOne makes the change for one API.
+func (s *session) sendOne(targets []target) []result {
+	id, env := targets[0].id, s.report.EnvID
+	var record *apig.PublishRecord
+	var err error
+	switch {
+	case s.report.Command == "publish":
+		record, err = s.client.Publish(s.ctx, apig.PublishRequest{APIID: id, EnvID: env, Remark: s.remark, IdempotencyKey: s.key})
+	case s.report.Command == "offline":
+		record, err = s.client.Offline(s.ctx, apig.OfflineRequest{APIID: id, EnvID: env, Remark: s.remark})
+	case s.versionID != "":
+		record, err = s.client.SwitchVersion(s.ctx, id, s.versionID)
+	default:
+		record, err = s.client.Rollback(s.ctx, id, env)
 	}
-	return c.end(c.exitCode(c.outer.Err() != nil, refused.Load() != nil), nil)
+	return []result{s.result(targets[0], record, err)}
 }
 
-func (c *change) result(t target, item apig.BatchItem) result {
+// sendBatch makes the change for many APIs in one request.
+func (s *session) sendBatch(targets []target) []result {
+	ids := make([]string, len(targets))
+	for i, t := range targets {
+		ids[i] = t.id
+	}
+	var done *apig.BatchResult
+	var err error
+	if s.report.Command == "publish" {
+		done, err = s.client.PublishBatch(s.ctx, apig.PublishBatchRequest{APIIDs: ids, EnvID: s.report.EnvID, Remark: s.remark, IdempotencyKey: s.key})
+	} else {
+		done, err = s.client.OfflineBatch(s.ctx, apig.OfflineBatchRequest{APIIDs: ids, EnvID: s.report.EnvID, Remark: s.remark})
+	}
+	if done == nil {
+		return notSent(targets, err)
+	}
+	results := make([]result, len(targets))
+	for i, item := range done.Items {
+		results[i] = s.result(targets[i], item.Record, item.Err)
+	}
+	return results
+}
+
+// result is what a record or an error of the client means.
+func (s *session) result(t target, record *apig.PublishRecord, err error) result {
 	to := result{api: t.api()}
 	switch {
-	case item.Err == nil:
-		to.succeed(item.Record)
-	case c.forgive != nil && errors.Is(item.Err, c.forgive) && apig.OutcomeOf(item.Err) == apig.NotApplied:
-		to.Outcome, to.AlreadyOffline, to.RequestID = outcomeApplied, true, newProblem(item.Err).RequestID
+	case err == nil:
+		to.succeed(record)
+	case s.ifPublished && errors.Is(err, apig.ErrNotPublished) && apig.OutcomeOf(err) == apig.NotApplied:
+		to.Outcome, to.AlreadyOffline, to.RequestID = outcomeApplied, true, newProblem(err).RequestID
 	default:
-		to.fail(item.Err)
+		to.fail(err)
 	}
 	return to
 }
 
-func failed(targets []target, why error) []apig.BatchItem {
-	items := make([]apig.BatchItem, len(targets))
-	for i := range items {
-		items[i].Err = why
+// notSent are the results of APIs for which nothing was sent.
+func notSent(targets []target, why error) []result {
+	results := make([]result, len(targets))
+	for i, t := range targets {
+		results[i] = result{api: t.api(), notSent: true}
+		results[i].fail(fmt.Errorf("not sent: %w", why))
 	}
-	return items
-}
-
-// each makes the change for each API by itself.
-func each(call func(context.Context, target) (*apig.PublishRecord, error)) func(context.Context, []target) []apig.BatchItem {
-	return func(ctx context.Context, targets []target) []apig.BatchItem {
-		items := make([]apig.BatchItem, len(targets))
-		for i, t := range targets {
-			items[i].Record, items[i].Err = call(ctx, t)
-		}
-		return items
-	}
+	return results
 }
 
 // inParallel calls do with 0 to n-1, in that order, several at once.
@@ -292,21 +327,32 @@ func inParallel(workers, n int, do func(int)) {
 	running.Wait()
 }
 
-// confirm asks before a change that takes something out of effect.
-func (s *session) confirm(yes bool, what string, targets []target) error {
+// agreed says what is about to happen. Before a change that takes something out of
+// effect it asks, unless that was ruled out or nobody is there to answer.
+func (s *session) agreed(what string, targets []target) bool {
+	if s.report.Command == "publish" || s.yes || !s.asks {
+		if !s.quiet {
+			s.say("%s", what)
+		}
+		return true
+	}
 	var names []string
 	for _, t := range targets[:min(len(targets), 5)] {
 		names = append(names, t.String())
 	}
-	if len(targets) > len(names) {
-		names = append(names, fmt.Sprintf("and %d more", len(targets)-len(names)))
+	if more := len(targets) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
 	}
-	if yes || len(targets) == 0 || s.p.confirm(s.ctx, "%s %s: %s.", what, s.report.where(), strings.Join(names, ", ")) {
-		return nil
+	s.say("%s: %s. Type yes to go on:", what, strings.Join(names, ", "))
+	answer := make(chan string, 1)
+	go func() { // which ends with the program if it is interrupted
+		line, _ := bufio.NewReader(s.stdin).ReadString('\n')
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case <-s.ctx.Done():
+		return false
+	case said := <-answer:
+		return said == "y" || said == "yes"
 	}
-	for i, t := range targets {
-		s.keep(i, result{api: t.api(), Outcome: outcomeNotApplied, problem: problem{Error: "not sent: not confirmed"}})
-	}
-	s.progress.silent = true
-	return s.end(s.exitCode(s.outer.Err() != nil, false), errors.New("not confirmed; nothing has changed"))
 }

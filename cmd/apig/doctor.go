@@ -2,12 +2,11 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,7 +20,7 @@ import (
 const mostSkew = time.Minute
 
 func (p *program) doctorCommand() *cobra.Command {
-	var o common
+	var o options
 	c := &cobra.Command{
 		Use:     "doctor [flags]",
 		Aliases: []string{"whoami"},
@@ -34,26 +33,25 @@ be read. It changes nothing, and prints no secret. "apig whoami" is the same.`,
 		Annotations: map[string]string{"exits": strings.Replace(readExits, "something was not found, or could not be read", "a check has failed", 1)},
 		Args:        cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			d := &doctor{p: p, checks: []check{}}
-			code := d.run(c.Context(), o)
-			if o.output.form == formJSON {
-				p.writeJSON(map[string]any{"command": "doctor", "exit_code": code, "checks": d.checks}, "  ")
-			} else {
-				var rows [][]string
-				for _, made := range d.checks {
-					rows = append(rows, []string{map[bool]string{true: "ok", false: "FAILED"}[made.OK], made.Name, made.Detail})
-				}
-				p.table(rows)
+			d := &doctor{session: p.begin(c, &o), checks: []check{}}
+			defer d.cancel()
+			code := d.run()
+			rows := [][]string{{"RESULT", "CHECK", "DETAIL"}}
+			for _, made := range d.checks {
+				rows = append(rows, []string{map[bool]string{true: "ok", false: "FAILED"}[made.OK], made.Name, made.Detail})
 			}
-			if code != exitDone {
-				return &exit{code: code}
-			}
-			return nil
+			return d.list(code, "checks", d.checks, nil, rows)
 		},
 	}
-	o.output.form = formTable
-	o.define(c, time.Minute, formTable, formJSON)
+	o.define(c, formTable, time.Minute, formTable, formJSON)
 	return c
+}
+
+// doctor makes the checks.
+type doctor struct {
+	*session
+	checks []check
+	skew   atomic.Pointer[time.Duration] // of this machine's clock, once it is known
 }
 
 // check is one line of the doctor: what was found, or what to do.
@@ -61,11 +59,6 @@ type check struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"`
-}
-
-type doctor struct {
-	p      *program
-	checks []check
 }
 
 func (d *doctor) found(name, format string, args ...any) {
@@ -77,27 +70,28 @@ func (d *doctor) failed(name, format string, args ...any) {
 }
 
 // run makes the checks, and returns the exit code.
-func (d *doctor) run(ctx context.Context, o common) int {
-	watch := &clockWatch{}
-	client, cfg, err := d.p.newClient(clientOptions{verbose: o.verbose && !o.quiet, wrap: watch.wrap})
-	if err != nil {
-		d.failed("configuration", "%s; set the variables", message(err))
+func (d *doctor) run() int {
+	wrong := d.connect(d.watchClock)
+	for _, setting := range []struct{ name, value, from string }{
+		{"endpoint", d.cfg.Endpoint, cmp.Or(d.firstSet("APIG_ENDPOINT", "HW_REGION_NAME", "OS_REGION_NAME"), "the environment")},
+		{"project", d.cfg.ProjectID, cmp.Or(d.firstSet("HW_PROJECT_ID", "OS_PROJECT_ID", "OS_TENANT_ID", "HUAWEICLOUD_SDK_PROJECT_ID"), "the credentials file")},
+		{"gateway", d.cfg.InstanceID, "APIG_INSTANCE_ID"},
+	} {
+		if setting.value != "" {
+			d.found(setting.name, "%s (%s)", setting.value, setting.from)
+		}
+	}
+	if d.cfg.Auth != nil {
+		d.found("credentials", "%s", d.credentials())
+	}
+	if wrong != nil {
+		d.failed("configuration", "%s; correct these variables", message(wrong))
 		return exitUsage
 	}
-	env := d.p.getenv
-	d.found("endpoint", "%s (%s)", cfg.Endpoint, cmp.Or(firstSet(env, "APIG_ENDPOINT", "HW_REGION_NAME", "OS_REGION_NAME"), "the environment"))
-	d.found("project", "%s (%s)", cfg.ProjectID, cmp.Or(firstSet(env, "HW_PROJECT_ID", "OS_PROJECT_ID", "OS_TENANT_ID", "HUAWEICLOUD_SDK_PROJECT_ID"), "the credentials file"))
-	d.found("gateway", "%s (APIG_INSTANCE_ID)", cfg.InstanceID)
-	d.found("credentials", "%s", credentialsFound(env))
-
-	limited, cancel := context.WithTimeout(ctx, o.timeout)
-	defer cancel()
-	all, err := environments(limited, client)
-	skew, known := watch.skew()
-	switch {
-	case known && skew.Abs() > mostSkew:
+	all, err := d.environments()
+	if skew := d.skew.Load(); skew != nil && skew.Abs() > mostSkew {
 		d.failed("clock", "this machine's clock is off by %v; set it, for example with NTP", skew.Round(time.Second))
-	case known:
+	} else if skew != nil {
 		d.found("clock", "within %v of the gateway's", max(time.Second, skew.Abs().Round(time.Second)))
 	}
 	if errors.Is(err, apig.ErrUnauthorized) {
@@ -105,10 +99,10 @@ func (d *doctor) run(ctx context.Context, o common) int {
 		return exitAuthentication
 	} else if err != nil {
 		d.failed("access", "%s%s", message(err), advice(err))
-		return exitCodeOf(ctx, err)
+		return exitCodeOf(d.outer, err)
 	}
 	d.found("access", "the credentials are accepted; %s", plural(len(all), "environment"))
-	d.history(limited, client)
+	d.history()
 	for _, made := range d.checks {
 		if !made.OK {
 			return exitNotApplied
@@ -119,20 +113,21 @@ func (d *doctor) run(ctx context.Context, o common) int {
 
 // history reads the versions of one API: without that right, every lost answer is
 // an unknown outcome.
-func (d *doctor) history(ctx context.Context, client *apig.Client) {
-	for a, err := range client.APIs(ctx, apig.APIQuery{}) {
-		if err != nil {
-			d.failed("APIs", "%s%s", message(err), advice(err))
-			return
-		}
-		if _, err = versions(ctx, client, a.ID, ""); err != nil {
-			d.failed("history", "%s%s; without it a lost answer stays unknown", message(err), advice(err))
-			return
-		}
-		d.found("history", "readable (tried with %s)", a.Name)
+func (d *doctor) history() {
+	all, err := d.listAPIs(apig.APIQuery{})
+	switch {
+	case err != nil:
+		d.failed("APIs", "%s%s", message(err), advice(err))
+		return
+	case len(all) == 0:
+		d.found("history", "not tried: the gateway has no API")
 		return
 	}
-	d.found("history", "not tried: the gateway has no API")
+	if _, err = d.versions(all[0].id, ""); err != nil {
+		d.failed("history", "%s%s; without it a lost answer stays unknown", message(err), advice(err))
+		return
+	}
+	d.found("history", "readable (tried with %s)", all[0].name)
 }
 
 // advice is what to do about an error.
@@ -150,82 +145,60 @@ func advice(err error) string {
 	return "; check APIG_ENDPOINT or HW_REGION_NAME, the network and the proxy"
 }
 
-// credentialSources are the variables of the credentials, in the order of
-// apig.ConfigFromEnv.
-var credentialSources = []struct {
-	what  string
-	names []string
-}{
-	{"a token", []string{"HW_AUTH_TOKEN", "OS_AUTH_TOKEN"}},
-	{"an access key", []string{"HW_ACCESS_KEY", "OS_ACCESS_KEY"}},
-	{"a user", []string{"HW_USER_ID", "OS_USER_ID", "HW_USER_NAME", "OS_USERNAME"}},
-	{"an access key", []string{"HUAWEICLOUD_SDK_AK"}},
-}
-
-// credentialsFound says which credentials are used, and where they come from.
-func credentialsFound(env func(string) string) string {
-	for _, source := range credentialSources {
-		name := firstSet(env, source.names...)
+// credentials says which credentials are used, and where they come from. The order is
+// the order of apig.ConfigFromEnv.
+func (d *doctor) credentials() string {
+	for _, source := range []struct {
+		what  string
+		names []string
+	}{
+		{"a token", []string{"HW_AUTH_TOKEN", "OS_AUTH_TOKEN"}},
+		{"an access key", []string{"HW_ACCESS_KEY", "OS_ACCESS_KEY"}},
+		{"a user", []string{"HW_USER_ID", "OS_USER_ID", "HW_USER_NAME", "OS_USERNAME"}},
+		{"an access key", []string{"HUAWEICLOUD_SDK_AK"}},
+	} {
+		name := d.firstSet(source.names...)
 		switch {
 		case name == "":
 		case source.what == "a user":
-			return fmt.Sprintf("the user %s (%s)", env(name), name)
+			return fmt.Sprintf("the user %s (%s)", d.getenv(name), name)
 		default:
 			return fmt.Sprintf("%s (%s)", source.what, name)
 		}
 	}
-	return fmt.Sprintf("an access key (%s)", cmp.Or(env("HUAWEICLOUD_SDK_CREDENTIALS_FILE"), "~/.huaweicloud/credentials"))
+	return fmt.Sprintf("an access key (%s)", cmp.Or(d.getenv("HUAWEICLOUD_SDK_CREDENTIALS_FILE"), "~/.huaweicloud/credentials"))
 }
 
 // firstSet is the first of the variables that is set, or empty.
-func firstSet(env func(string) string, names ...string) string {
+func (d *doctor) firstSet(names ...string) string {
 	for _, name := range names {
-		if env(name) != "" {
+		if d.getenv(name) != "" {
 			return name
 		}
 	}
 	return ""
 }
 
-// clockWatch compares this machine's clock with the header Date of answers.
-type clockWatch struct {
-	next http.RoundTripper
-	mu   sync.Mutex
-	off  time.Duration
-	seen bool
-}
+// roundTripper is a function as an http.RoundTripper.
+type roundTripper func(*http.Request) (*http.Response, error)
 
-func (w *clockWatch) wrap(next http.RoundTripper) http.RoundTripper {
-	w.next = next
-	return w
-}
+// RoundTrip calls the function.
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// RoundTrip sends the request, and notes how far the clocks are apart at least.
-func (w *clockWatch) RoundTrip(r *http.Request) (*http.Response, error) {
-	begin := time.Now()
-	answer, err := w.next.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		switch end := time.Now(); {
-		case begin.After(date.Add(time.Second)): // Date has whole seconds
-			w.off = begin.Sub(date.Add(time.Second))
-		case end.Before(date):
-			w.off = end.Sub(date)
-		default:
-			w.off = 0
+// watchClock notes how far this machine's clock and the header Date of answers are
+// apart at least.
+func (d *doctor) watchClock(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		begin := time.Now()
+		answer, err := next.RoundTrip(r)
+		if err != nil {
+			return nil, err
 		}
-		w.seen = true
-	}
-	return answer, nil
-}
-
-// skew is how far this machine's clock is ahead of the gateway's.
-func (w *clockWatch) skew() (time.Duration, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.off, w.seen
+		if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
+			ahead, behind := begin.Sub(date.Add(time.Second)), time.Since(date) // Date has whole seconds
+			skew := max(ahead, 0) + min(behind, 0)
+			d.skew.Store(&skew)
+		}
+		return answer, nil
+	})
 }

@@ -22,7 +22,7 @@ func TestDoctor(t *testing.T) {
 	}{
 		"all well":        {func(*site) {}, exitDone, []string{"ok  clock", "ok  access", "ok  history", "readable (tried with orders)"}},
 		"refused":         {func(s *site) { s.Inject(gateway.Unauthorized().Always()) }, exitAuthentication, []string{"FAILED  access", "renew them"}},
-		"no right":        {(*site).historyForbidden, exitNotApplied, []string{"FAILED  history", "apig:apis:get", "stays unknown"}},
+		"no right":        {func(s *site) { s.historyForbidden(0) }, exitNotApplied, []string{"FAILED  history", "apig:apis:get", "stays unknown"}},
 		"another clock":   {func(s *site) { s.SetDateSkew(-10 * time.Minute) }, exitNotApplied, []string{"FAILED  clock", "off by ", "NTP"}},
 		"a clock ahead":   {func(s *site) { s.SetDateSkew(10 * time.Minute) }, exitNotApplied, []string{"FAILED  clock", "off by -"}},
 		"no answer":       {func(s *site) { s.Inject(gateway.CloseBefore().Always()) }, exitNotApplied, []string{"FAILED  access", "check APIG_ENDPOINT"}},

@@ -2,13 +2,17 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/apig-go/apig"
@@ -24,7 +28,10 @@ type site struct {
 	orders  string
 	users   string
 	staging string
-	stdin   string
+
+	stdin  string
+	asks   bool      // stdin is a terminal
+	stdout io.Writer // nil for what run returns
 	// The waits of the policy. Inside a bubble of synctest they may be the real
 	// ones.
 	retry apig.RetryPolicy
@@ -48,20 +55,20 @@ type ran struct {
 
 func (s *site) run(args ...string) ran { return s.runUntil(context.Background(), args...) }
 
+// want runs the program, which is to end with this exit code.
+func (s *site) want(code int, args ...string) ran {
+	s.t.Helper()
+	got := s.run(args...)
+	assert.Equal(s.t, code, got.code, "%v: %s%s", args, got.stdout, got.stderr)
+	return got
+}
+
 // runUntil runs the program until ctx ends, as if a signal had ended it.
 func (s *site) runUntil(ctx context.Context, args ...string) ran {
 	transport := s.Transport()
 	defer transport.CloseIdleConnections()
-	var stdout, stderr bytes.Buffer
-	p := s.program(transport, &stdout, &stderr)
-	code := p.run(ctx, args)
-	return ran{code, stdout.String(), stderr.String()}
-}
-
-// program is the program pointed at the gateway.
-func (s *site) program(transport http.RoundTripper, stdout, stderr io.Writer) *program {
-	return &program{
-		stdin: strings.NewReader(s.stdin), stdout: stdout, stderr: stderr,
+	p := &program{
+		stdin: strings.NewReader(s.stdin), asks: s.asks, stdout: s.stdout,
 		getenv: func(string) string { return "" },
 		config: func() (apig.Config, error) {
 			return apig.Config{
@@ -70,22 +77,73 @@ func (s *site) program(transport http.RoundTripper, stdout, stderr io.Writer) *p
 			}, nil
 		},
 	}
+	return p.record(ctx, args)
+}
+
+// record runs the program, and keeps its output.
+func (p *program) record(ctx context.Context, args []string) ran {
+	var stdout, stderr bytes.Buffer
+	p.stdout, p.stderr = cmp.Or[io.Writer](p.stdout, &stdout), &stderr
+	code := p.run(ctx, args)
+	return ran{code, stdout.String(), stderr.String()}
+}
+
+// onSystem runs the program with the environment of the process.
+func onSystem(ctx context.Context, stdout io.Writer, args ...string) ran {
+	p := &program{stdin: strings.NewReader(""), stdout: stdout, getenv: os.Getenv, config: apig.ConfigFromEnv}
+	return p.record(ctx, args)
 }
 
 // report reads the report in either form.
 func (r ran) report(t *testing.T) report {
 	t.Helper()
-	was, err := readReport(strings.NewReader(r.stdout))
+	was, err := readReport([]byte(r.stdout))
 	require.NoError(t, err, r.stdout)
 	return was
 }
 
-// changes are the requests that change something.
-func (s *site) changes() int {
-	n := 0
+// results are the results by the IDs of their APIs.
+func (r ran) results(t *testing.T) map[string]result {
+	t.Helper()
+	results := map[string]result{}
+	for _, to := range r.report(t).Results {
+		results[strings.ToLower(to.APIID)] = to
+	}
+	return results
+}
+
+// listing reads what status and versions write.
+func (r ran) listing(t *testing.T) (apis []shown) {
+	t.Helper()
+	var l struct{ APIs []shown }
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &l), r.stdout)
+	return l.APIs
+}
+
+// publish publishes an API without the program.
+func (s *site) publish(api, env, remark string) (versionID string) {
+	s.t.Helper()
+	v, err := s.Publish(api, env, remark)
+	require.NoError(s.t, err)
+	return v.ID
+}
+
+// inEffect is the version that the gateway has in effect.
+func (s *site) inEffect(api, env string) string {
+	v, _ := s.Published(api, env)
+	return v.ID
+}
+
+// tick gives every publication a second of its own.
+func (s *site) tick() {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s.SetClock(func() time.Time { now = now.Add(time.Second); return now })
+}
+
+// changes are how many requests to change something the gateway has received.
+func (s *site) changes() (n int) {
 	for _, r := range s.Requests() {
-		switch r.Op {
-		case gateway.OpAction, gateway.OpBatch, gateway.OpSwitch:
+		if isChange(&r) {
 			n++
 		}
 	}
@@ -97,22 +155,14 @@ func isChange(r *gateway.Request) bool {
 	return r.Op == gateway.OpAction || r.Op == gateway.OpBatch || r.Op == gateway.OpSwitch
 }
 
+// changeOf accepts the requests that change this API.
+func changeOf(id string) func(*gateway.Request) bool {
+	return func(r *gateway.Request) bool { return isChange(r) && r.APIID == id }
+}
+
 const forbidden = `{"error_code":"APIG.1005","error_msg":"No permissions to request this method"}`
 
-// historyForbidden makes every lost answer unknown.
-func (s *site) historyForbidden() {
-	s.Inject(gateway.Answer(http.StatusForbidden, forbidden).On(gateway.OpHistory).Always())
-}
-
-// historyForbiddenAfter lets some readings of the history succeed first.
-func (s *site) historyForbiddenAfter(n int) {
-	s.Inject(gateway.Answer(http.StatusForbidden, forbidden).On(gateway.OpHistory).Skip(n).Always())
-}
-
-// sentRemark and sentWith are a remark and its tag as the client sends them, and as
-// it reports them.
-func sentRemark(remark, tag string) string { return remark + " apig:" + tag }
-
-func sentWith(remark, tag string) string {
-	return `"remark":"` + remark + `","tag":"` + tag + `",`
+// historyForbidden makes every lost answer unknown, after some readings of the history.
+func (s *site) historyForbidden(after int) {
+	s.Inject(gateway.Answer(http.StatusForbidden, forbidden).On(gateway.OpHistory).Skip(after).Always())
 }

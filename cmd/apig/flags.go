@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,22 +14,101 @@ import (
 	"github.com/apig-go/apig"
 )
 
-// common are the flags of every command that talks to a gateway.
-type common struct {
-	output  format
-	timeout time.Duration
-	quiet   bool
-	verbose bool
+// options are the arguments and flags of the commands that talk to a gateway. Each
+// command defines the flags that it has.
+type options struct {
+	form           string
+	timeout        time.Duration
+	quiet, verbose bool
+	parallel       int
+
+	names       []string // the arguments
+	file, group string
+	known       []target // of the report in the file
+	env         string
+
+	dryRun, yes, batch, ifPublished, disableTags bool
+	remark, key, versionID                       string
+	maxAttempts                                  int
+	busyTimeout                                  time.Duration
 }
 
-func (o *common) define(c *cobra.Command, timeout time.Duration, forms ...string) {
-	o.output.forms, o.timeout = forms, timeout
+// The forms of the output.
+const (
+	formTable = "table"
+	formJSON  = "json"  // one object at the end
+	formLines = "jsonl" // one line for each result as soon as it is known
+	formName  = "name"  // names that the command accepts again
+)
+
+const (
+	defaultTimeout = 10 * time.Minute
+	// maxParallel is the most requests that --parallel may have in progress.
+	maxParallel = 256
+)
+
+// define defines the flags of every command. Without a default form the output is a
+// table on a terminal, and JSON elsewhere.
+func (o *options) define(c *cobra.Command, form string, timeout time.Duration, forms ...string) {
+	o.form, o.timeout = form, timeout
 	fs := c.Flags()
-	fs.VarP(&o.output, "output", "o", "form of the output: "+strings.Join(forms, ", "))
-	fs.Var((*duration)(&o.timeout), "timeout", "how long the command may take")
+	usage := "`form` of the output: " + strings.Join(forms, ", ") + " (default table on a terminal, json elsewhere)"
+	if form != "" {
+		usage = "`form` of the output: " + strings.Join(forms, ", ") + " (default " + form + ")"
+	}
+	fs.FuncP("output", "o", usage, func(s string) error {
+		if o.form = s; !slices.Contains(forms, s) {
+			return fmt.Errorf("it is not one of %s", strings.Join(forms, ", "))
+		}
+		return nil
+	})
+	complete(c, "output", forms...)
+	timeFlag(c, &o.timeout, "timeout", "`time` that the command may take (default "+timeout.String()+")")
 	fs.BoolVarP(&o.quiet, "quiet", "q", false, "write only errors to stderr")
 	fs.BoolVarP(&o.verbose, "verbose", "v", false, "log each request to stderr, without credentials")
-	complete(c, "output", forms...)
+}
+
+// defineParallel defines the flag --parallel.
+func (o *options) defineParallel(c *cobra.Command) {
+	o.parallel = 4
+	numberFlag(c, &o.parallel, maxParallel, "parallel", "p", "`number` of requests in progress at once (default 4)")
+}
+
+// defineAPIs defines the flags that say which APIs, and where.
+func (o *options) defineAPIs(p *program, c *cobra.Command, ofReport, env string) {
+	o.defineParallel(c)
+	fs := c.Flags()
+	fs.StringVarP(&o.file, "file", "f", "", "`file` with one name or ID a line (# begins a comment), or a report: "+ofReport+"; - is stdin")
+	fs.StringVarP(&o.group, "group", "g", "", "name or ID of a `group`: all its APIs")
+	c.MarkFlagsMutuallyExclusive("file", "group")
+	fs.StringVarP(&o.env, "env", "e", "", env)
+	p.completeNames(c)
+}
+
+// timeFlag defines a flag that says how a time without a unit is written.
+func timeFlag(c *cobra.Command, into *time.Duration, name, usage string) {
+	c.Flags().Func(name, usage, func(s string) (err error) {
+		*into, err = time.ParseDuration(s)
+		switch {
+		case err != nil && strings.Trim(s, "0123456789") == "" && s != "":
+			return fmt.Errorf("it has no unit; did you mean %ss?", s)
+		case err != nil:
+			return errors.New("it is not a time such as 30s or 5m")
+		case *into <= 0:
+			return errors.New("it must be more than zero")
+		}
+		return nil
+	})
+}
+
+// numberFlag defines a flag with a number between 1 and most.
+func numberFlag(c *cobra.Command, into *int, most int, name, short, usage string) {
+	c.Flags().FuncP(name, short, usage, func(s string) (err error) {
+		if *into, err = strconv.Atoi(s); err != nil || *into < 1 || *into > most {
+			return fmt.Errorf("it is not a number between 1 and %d", most)
+		}
+		return nil
+	})
 }
 
 // wrapped is the help of flags in 80 columns.
@@ -63,78 +141,6 @@ func emptyFlag(c *cobra.Command) (err error) {
 	return err
 }
 
-// The forms of the output.
-const (
-	formTable = "table"
-	formJSON  = "json"  // one object at the end
-	formLines = "jsonl" // one line for each result as soon as it is known
-	formName  = "name"  // names that the command accepts again
-)
-
-// format is a flag with one of several forms.
-type format struct {
-	form  string
-	forms []string
-}
-
-// String is the value of the flag.
-func (f *format) String() string { return f.form }
-
-// Type is how the help shows the value.
-func (f *format) Type() string { return "form" }
-
-// Set reads the value of the flag.
-func (f *format) Set(s string) error {
-	if !slices.Contains(f.forms, s) {
-		return fmt.Errorf("it is not one of %s", strings.Join(f.forms, ", "))
-	}
-	f.form = s
-	return nil
-}
-
-// duration is a flag that says how a time without a unit is written.
-type duration time.Duration
-
-// String is the value of the flag.
-func (d *duration) String() string { return time.Duration(*d).String() }
-
-// Type is how the help shows the value.
-func (d *duration) Type() string { return "time" }
-
-// Set reads the value of the flag.
-func (d *duration) Set(s string) error {
-	read, err := time.ParseDuration(s)
-	switch {
-	case err != nil && strings.Trim(s, "0123456789") == "" && s != "":
-		return fmt.Errorf("it has no unit; did you mean %ss?", s)
-	case err != nil:
-		return errors.New("it is not a time such as 30s or 5m")
-	case read <= 0:
-		return errors.New("it must be more than zero")
-	}
-	*d = duration(read)
-	return nil
-}
-
-// count is a flag with a number between 1 and the most.
-type count struct{ n, most int }
-
-// String is the value of the flag.
-func (n *count) String() string { return strconv.Itoa(n.n) }
-
-// Type is how the help shows the value.
-func (n *count) Type() string { return "n" }
-
-// Set reads the value of the flag.
-func (n *count) Set(s string) error {
-	read, err := strconv.Atoi(s)
-	if err != nil || read < 1 || read > n.most {
-		return fmt.Errorf("it is not a number between 1 and %d", n.most)
-	}
-	n.n = read
-	return nil
-}
-
 // complete completes the values of a flag.
 func complete(c *cobra.Command, flag string, values ...string) {
 	// It fails only for a flag that is not defined, which the tests would see.
@@ -144,32 +150,28 @@ func complete(c *cobra.Command, flag string, values ...string) {
 // completeNames completes arguments with the names of APIs, and the flag env with
 // the names of environments, as far as the gateway tells them in three seconds.
 func (p *program) completeNames(c *cobra.Command) {
-	ask := func(list func(context.Context, *apig.Client) ([]string, error)) cobra.CompletionFunc {
-		return func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-			ctx, cancel := context.WithTimeout(c.Context(), 3*time.Second)
-			defer cancel()
-			client, _, err := p.newClient(clientOptions{})
-			if err != nil {
-				return nil, cobra.ShellCompDirectiveNoFileComp
+	ask := func(list func(*session) []string) cobra.CompletionFunc {
+		return func(c *cobra.Command, _ []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+			s := p.begin(c, &options{timeout: 3 * time.Second})
+			defer s.cancel()
+			if err := s.connect(nil); err == nil {
+				names = list(s)
 			}
-			names, _ := list(ctx, client)
 			return names, cobra.ShellCompDirectiveNoFileComp
 		}
 	}
-	if c.Flags().Lookup("env") != nil {
-		_ = c.RegisterFlagCompletionFunc("env", ask(func(ctx context.Context, client *apig.Client) (names []string, err error) {
-			all, err := environments(ctx, client)
-			for _, e := range all {
-				names = append(names, e.Name)
-			}
-			return names, err
-		}))
-	}
-	c.ValidArgsFunction = ask(func(ctx context.Context, client *apig.Client) (names []string, err error) {
-		all, err := listAPIs(ctx, client, apig.APIQuery{})
+	_ = c.RegisterFlagCompletionFunc("env", ask(func(s *session) (names []string) {
+		all, _ := s.environments()
+		for _, e := range all {
+			names = append(names, e.Name)
+		}
+		return names
+	}))
+	c.ValidArgsFunction = ask(func(s *session) (names []string) {
+		all, _ := s.listAPIs(apig.APIQuery{})
 		for _, t := range all {
 			names = append(names, t.String())
 		}
-		return names, err
+		return names
 	})
 }

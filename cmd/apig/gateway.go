@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/apig-go/apig/internal/gateway"
 )
@@ -31,10 +33,45 @@ language can be tested against it, and talks to one that runs.`,
 		SuggestionsMinimumDistance: 2,
 		RunE:                       p.missingCommand,
 	}
+	inject := p.controlCommand("inject FAULT", http.MethodPost, "faults", "Have a fault strike the next requests")
+	inject.Example = `  apig gateway inject apply-then-close --op action
+  apig gateway inject hang --times -1 --api-id "$ID" --applied`
+	inject.Args, inject.ValidArgs = cobra.ExactArgs(1), gateway.FaultNames()
+	fs := inject.Flags()
+	fs.Int("times", 1, "how many requests the fault strikes; -1 for all")
+	fs.Int("skip", 0, "how many requests pass before")
+	fs.String("delay", "", "`time` that passes before anything else, such as 300ms")
+	fs.Bool("applied", false, "the request takes effect before the client sees the fault")
+	fs.String("after", "", "the request takes effect this `time` after the client has seen the fault")
+	fs.Int("status", 0, "`status` of the answer")
+	fs.String("body", "", "`text` of the answer with this status")
+
+	clock := p.controlCommand("clock", http.MethodPut, "clock", "Show or set the gateway's clock")
+	clock.Example = "  apig gateway clock --offset 25h"
+	clock.Flags().String("now", "", "`time` such as 2026-01-02T15:04:05Z")
+	clock.Flags().String("offset", "", "`time` ahead of this machine's clock, such as 25h or -1m")
+	clock.Flags().String("date-skew", "", "`time` by which the header Date alone is ahead")
+	clock.MarkFlagsMutuallyExclusive("now", "offset")
+
+	journal := p.controlCommand("journal", http.MethodGet, "journal", "Show every change that was applied")
+	journal.Flags().String("env-id", "", "only the environment with this `ID`")
+	requests := p.controlCommand("requests", http.MethodGet, "requests", "Show every request that was received")
+	for _, c := range []*cobra.Command{journal, requests} {
+		c.Flags().String("since", "", "only what came after the entry with this `number`")
+	}
+	for _, c := range []*cobra.Command{journal, requests, inject} {
+		c.Flags().String("api-id", "", "only the API with this `ID`")
+	}
+	var ops []string
+	for _, op := range gateway.Ops() {
+		ops = append(ops, string(op))
+	}
+	for _, c := range []*cobra.Command{requests, inject} {
+		c.Flags().String("op", "", "only requests of this `kind`")
+		complete(c, "op", ops...)
+	}
 	c.AddCommand(
-		p.gatewayStartCommand(), p.gatewayInjectCommand(), p.gatewayClockCommand(),
-		p.controlCommand("journal", http.MethodGet, "journal", "Show every change that was applied", "api-id", "env-id", "since"),
-		p.controlCommand("requests", http.MethodGet, "requests", "Show every request that was received", "op", "api-id", "since"),
+		p.gatewayStartCommand(), inject, clock, journal, requests,
 		p.controlCommand("faults", http.MethodGet, "faults", "List the faults, and count the requests that were struck"),
 		p.controlCommand("clear", http.MethodDelete, "faults", "End all faults"),
 		p.controlCommand("reset", http.MethodPost, "reset", "Undo all that clients have done, and end chosen faults"),
@@ -72,7 +109,6 @@ APIGTEST_PASSWORD, or from the file that the same name with _FILE names.`,
 		Annotations: map[string]string{"exits": startExits},
 		Args:        cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s.JSON = c.Flags().Lookup("output").Value.String() == formJSON
 			if err := s.ReadSecrets(p.getenv); err != nil {
 				return &exit{exitUsage, err}
 			}
@@ -107,77 +143,23 @@ APIGTEST_PASSWORD, or from the file that the same name with _FILE names.`,
 	fs.BoolVar(&s.TLS, "tls", false, "serve https with a generated certificate")
 	fs.StringVar(&s.CertFile, "cert-file", "", "`file` for the certificate (default: a new file in the temporary directory)")
 	fs.StringVar(&s.EnvFile, "env-file", "", "`file` for the shell commands; it appears when it is complete, and is removed at the end")
-	fs.VarP(&format{form: "shell", forms: []string{"shell", formJSON}}, "output", "o", "form of the output: shell, json")
+	fs.FuncP("output", "o", "`form` of the output: shell, json (default shell)", func(form string) error {
+		if s.JSON = form == formJSON; !s.JSON && form != "shell" {
+			return errors.New("it is not one of shell, json")
+		}
+		return nil
+	})
 	fs.BoolVarP(&s.Quiet, "quiet", "q", false, "write only errors to stderr")
 	complete(c, "output", "shell", formJSON)
 	return c
 }
 
-func (p *program) gatewayInjectCommand() *cobra.Command {
-	var fault struct {
-		Name    string `json:"name"`
-		Times   int    `json:"times"`
-		Skip    int    `json:"skip"`
-		Op      string `json:"op,omitempty"`
-		APIID   string `json:"api_id,omitempty"`
-		Delay   string `json:"delay,omitempty"`
-		Applied bool   `json:"applied,omitempty"`
-		After   string `json:"after,omitempty"`
-		Status  int    `json:"status,omitempty"`
-		Body    string `json:"body,omitempty"`
-	}
-	c := p.controlCommand("inject FAULT", http.MethodPost, "faults", "Have a fault strike the next requests")
-	c.Example = `  apig gateway inject apply-then-close --op action
-  apig gateway inject hang --times -1 --api-id "$ID" --applied`
-	c.Args = cobra.ExactArgs(1)
-	c.ValidArgs = gateway.FaultNames()
-	c.RunE = func(c *cobra.Command, args []string) error {
-		fault.Name = args[0]
-		return p.control(c, http.MethodPost, "faults", encode(fault, ""))
-	}
-	fs := c.Flags()
-	fs.StringVar(&fault.Op, "op", "", "only requests of this `kind`")
-	fs.StringVar(&fault.APIID, "api-id", "", "only requests about the API with this `ID`")
-	fs.IntVar(&fault.Times, "times", 1, "how many requests the fault strikes; -1 for all")
-	fs.IntVar(&fault.Skip, "skip", 0, "how many requests pass before")
-	fs.StringVar(&fault.Delay, "delay", "", "`time` that passes before anything else, such as 300ms")
-	fs.BoolVar(&fault.Applied, "applied", false, "the request takes effect before the client sees the fault")
-	fs.StringVar(&fault.After, "after", "", "the request takes effect this `time` after the client has seen the fault")
-	fs.IntVar(&fault.Status, "status", 0, "`status` of the answer")
-	fs.StringVar(&fault.Body, "body", "", "`text` of the answer with this status")
-	var ops []string
-	for _, op := range gateway.Ops() {
-		ops = append(ops, string(op))
-	}
-	complete(c, "op", ops...)
-	return c
-}
-
-func (p *program) gatewayClockCommand() *cobra.Command {
-	var clock struct {
-		Now      string `json:"now,omitempty"`
-		Offset   string `json:"offset,omitempty"`
-		DateSkew string `json:"date_skew,omitempty"`
-	}
-	c := p.controlCommand("clock", http.MethodGet, "clock", "Show or set the gateway's clock")
-	c.Example = "  apig gateway clock --offset 25h"
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		if clock.Now+clock.Offset+clock.DateSkew == "" {
-			return p.control(c, http.MethodGet, "clock", nil)
-		}
-		return p.control(c, http.MethodPut, "clock", encode(clock, ""))
-	}
-	c.Flags().StringVar(&clock.Now, "now", "", "`time` such as 2026-01-02T15:04:05Z")
-	c.Flags().StringVar(&clock.Offset, "offset", "", "`time` ahead of this machine's clock, such as 25h or -1m")
-	c.Flags().StringVar(&clock.DateSkew, "date-skew", "", "`time` by which the header Date alone is ahead")
-	c.MarkFlagsMutuallyExclusive("now", "offset")
-	return c
-}
-
-// controlCommand is a command that makes one request to a gateway that runs. The
-// flags go into the query.
-func (p *program) controlCommand(use, method, path, short string, flags ...string) *cobra.Command {
+// controlCommand is a command that makes one request to a gateway that runs, and prints
+// the answer. The flags that are given go into the query of a GET, and into the body of
+// any other request. A PUT without any is a GET.
+func (p *program) controlCommand(use, method, path, short string) *cobra.Command {
 	name, _, _ := strings.Cut(use, " ")
+	var base string
 	c := &cobra.Command{
 		Use:         use,
 		Short:       short,
@@ -185,45 +167,47 @@ func (p *program) controlCommand(use, method, path, short string, flags ...strin
 		Example:     "  apig gateway " + name,
 		Annotations: map[string]string{"exits": controlExits},
 		Args:        cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			query := url.Values{}
-			for _, flag := range flags {
-				if value := c.Flags().Lookup(flag).Value.String(); value != "" {
-					query.Set(strings.ReplaceAll(flag, "-", "_"), value)
-				}
+		RunE: func(c *cobra.Command, args []string) error {
+			if base = cmp.Or(base, p.getenv("APIGTEST_URL")); base == "" {
+				return errors.New("--url is missing, and APIGTEST_URL is not set")
 			}
-			return p.control(c, method, path+"?"+query.Encode(), nil)
+			query, fields := url.Values{}, map[string]any{}
+			if len(args) > 0 {
+				fields["name"] = args[0]
+			}
+			c.Flags().Visit(func(f *pflag.Flag) {
+				if f.Name == "url" {
+					return
+				}
+				field, value := strings.ReplaceAll(f.Name, "-", "_"), f.Value.String()
+				query.Set(field, value)
+				if fields[field] = value; f.Value.Type() != "string" {
+					fields[field] = json.RawMessage(value)
+				}
+			})
+			var body []byte
+			if method == http.MethodPut && len(fields) == 0 {
+				method = http.MethodGet
+			}
+			if method == http.MethodGet {
+				path += "?" + query.Encode()
+			} else if len(fields) > 0 {
+				body = encode(fields, "")
+			}
+			answer, err := callControl(c.Context(), method, strings.TrimRight(base, "/")+"/_apigtest/"+path, body)
+			switch {
+			case c.Context().Err() != nil:
+				return &exit{exitInterrupted, errors.New("interrupted")}
+			case err != nil:
+				return &exit{exitNotApplied, err}
+			case answer != nil:
+				p.writeJSON(answer, "  ")
+			}
+			return nil
 		},
 	}
-	c.Flags().String("url", "", "`address` of the gateway (default $APIGTEST_URL)")
-	for _, flag := range flags {
-		c.Flags().String(flag, "", map[string]string{
-			"op": "only requests of this `kind`", "api-id": "only the API with this `ID`", "env-id": "only the environment with this `ID`",
-			"since": "only what came after the entry with this `number`",
-		}[flag])
-	}
+	c.Flags().StringVar(&base, "url", "", "`address` of the gateway (default $APIGTEST_URL)")
 	return c
-}
-
-// control makes a request to the control address, and prints the answer.
-func (p *program) control(c *cobra.Command, method, path string, body []byte) error {
-	base, _ := c.Flags().GetString("url")
-	if base == "" {
-		base = p.getenv("APIGTEST_URL")
-	}
-	if base == "" {
-		return errors.New("--url is missing, and APIGTEST_URL is not set")
-	}
-	answer, err := callControl(c.Context(), method, strings.TrimRight(base, "/")+"/_apigtest/"+path, body)
-	switch {
-	case c.Context().Err() != nil:
-		return &exit{exitInterrupted, errors.New("interrupted")}
-	case err != nil:
-		return &exit{exitNotApplied, err}
-	case answer != nil:
-		p.writeJSON(answer, "  ")
-	}
-	return nil
 }
 
 // callControl returns the JSON of a success, or nil if it has none.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -13,20 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/apig-go/apig"
 	"github.com/apig-go/apig/internal/gateway"
 )
-
-// onSystem runs the program with the environment of the process.
-func onSystem(ctx context.Context, stdout io.Writer, args ...string) ran {
-	var out, stderr bytes.Buffer
-	if stdout == nil {
-		stdout = &out
-	}
-	p := &program{stdin: strings.NewReader(""), stdout: stdout, stderr: &stderr, getenv: os.Getenv, config: apig.ConfigFromEnv}
-	code := p.run(ctx, args)
-	return ran{code, out.String(), stderr.String()}
-}
 
 // startGateway runs "apig gateway start" until the test ends, and puts what it
 // prints into the environment.

@@ -45,7 +45,7 @@ const (
 )
 
 func main() {
-	ignoreBrokenPipe()
+	signal.Ignore(syscall.SIGPIPE) // a reader that has gone must not take the outcomes with it
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	_, asks := terminalOf(os.Stdin)
@@ -68,6 +68,17 @@ type exit struct {
 	err  error
 }
 
+// ended is the end of a command whose error, if there is one, still has to be said.
+func ended(code int, err error) error {
+	if code == exitDone {
+		return nil
+	}
+	return &exit{code, err}
+}
+
+// mistakef is the end of a command after a mistake in what was asked for.
+func mistakef(format string, args ...any) error { return &exit{exitUsage, fmt.Errorf(format, args...)} }
+
 // Error is the text of the error, if there is one.
 func (e *exit) Error() string {
 	if e.err == nil {
@@ -86,33 +97,30 @@ func (p *program) run(ctx context.Context, args []string) int {
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	root.InitDefaultCompletionCmd()
-	for _, c := range root.Commands() {
-		if c.Name() == "completion" { // of cobra, which ends with 0 whatever the shell
-			c.RunE = p.missingCommand
-		}
-	}
 	c, err := root.ExecuteContextC(ctx)
-	var ended *exit
+	var end *exit
 	switch {
 	case err == nil:
 		return exitDone
-	case !errors.As(err, &ended): // a mistake in the arguments, found by cobra
+	case !errors.As(err, &end): // a mistake in the arguments, found by cobra
 		p.say("%s: %s\nRun \"%[1]s -h\" for help.", c.CommandPath(), strings.Join(strings.Fields(err.Error()), " "))
 		return exitUsage
-	case ended.err != nil:
-		p.say("%s: %s", c.CommandPath(), message(ended.err))
+	case end.err != nil:
+		p.say("%s: %s", c.CommandPath(), end.err)
 	}
-	return ended.code
+	return end.code
 }
 
 // exitCodeOf is the exit code after an error that concerns all of a command. ctx
 // ends when the program is interrupted.
 func exitCodeOf(ctx context.Context, err error) int {
+	var end *exit
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, new(*inputError)), errors.Is(err, apig.ErrInvalidArgument):
+	case errors.As(err, &end):
+		return end.code
+	case errors.Is(err, apig.ErrInvalidArgument):
 		return exitUsage
 	case ctx.Err() != nil:
 		return exitInterrupted
@@ -121,14 +129,6 @@ func exitCodeOf(ctx context.Context, err error) int {
 	}
 	return exitNotApplied
 }
-
-// inputError is a file that cannot be read, or a mistake in what was asked for.
-type inputError struct{ error }
-
-// Unwrap returns the error.
-func (e *inputError) Unwrap() error { return e.error }
-
-func mistakef(format string, args ...any) error { return &inputError{fmt.Errorf(format, args...)} }
 
 // message is the text of an error without the prefix of the package, and with the
 // names that a user of the command knows in place of the fields of its structs.
@@ -142,6 +142,7 @@ func message(err error) string {
 
 var userWords = strings.NewReplacer(
 	"invalid argument: ", "",
+	"; the keys of an ECS server's agency are not looked up: set Config.Auth to KeyAuth(&ECSKeys{})", "",
 	"IAM.Endpoint", "HW_AUTH_URL",
 	"IAM.Username", "HW_USER_NAME",
 	"IAM.UserID", "HW_USER_ID",
@@ -167,10 +168,10 @@ func (p *program) rootCommand() *cobra.Command {
 each API whether the change was applied.
 
 ` + environmentHelp,
-		Example: `  go install .                        # in the directory cmd/apig of a checkout
+		Example: `  apig publish orders users -e staging -m 1.4.2 -k "$CI_PIPELINE_ID"
   apig doctor
-  apig publish orders users -e staging -m 1.4.2
-  apig completion bash > /etc/bash_completion.d/apig`,
+  source <(apig completion bash)
+  go install .                    # in the directory cmd/apig of a checkout`,
 		Version:                    version(),
 		Annotations:                map[string]string{"exits": changeExits},
 		SilenceErrors:              true,
@@ -186,6 +187,7 @@ each API whether the change was applied.
 	root.AddCommand(
 		p.publishCommand(), p.offlineCommand(), p.rollbackCommand(), p.settleCommand(),
 		p.statusCommand(), p.versionsCommand(), p.listCommand(), p.doctorCommand(), p.gatewayCommand(),
+		p.completionCommand(),
 	)
 	return root
 }
@@ -203,6 +205,35 @@ func (p *program) missingCommand(c *cobra.Command, args []string) error {
 		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(like, " or "))
 	}
 	return err
+}
+
+// completionCommand is in place of cobra's own, which ends with 0 for a shell that it
+// does not know, and has help of more than 80 columns.
+func (p *program) completionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "completion bash|zsh|fish|powershell",
+		Short: "Write a script that completes commands, flags and names",
+		Long: `Writes a script for a shell. It completes commands and flags, and asks the
+gateway for the names of APIs and environments.`,
+		Example: `  source <(apig completion bash)
+  apig completion bash > /etc/bash_completion.d/apig
+  apig completion zsh > "${fpath[1]}/_apig"
+  apig completion fish > ~/.config/fish/completions/apig.fish`,
+		Annotations: map[string]string{"exits": "  0    done\n  64   usage\n"},
+		ValidArgs:   []string{"bash", "zsh", "fish", "powershell"},
+		Args:        cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		RunE: func(c *cobra.Command, args []string) error {
+			switch args[0] {
+			case "bash":
+				return c.Root().GenBashCompletionV2(p.stdout, true)
+			case "zsh":
+				return c.Root().GenZshCompletion(p.stdout)
+			case "fish":
+				return c.Root().GenFishCompletion(p.stdout, true)
+			}
+			return c.Root().GenPowerShellCompletionWithDesc(p.stdout)
+		},
+	}
 }
 
 const environmentHelp = `Environment:

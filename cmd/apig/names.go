@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,37 +38,32 @@ func (t target) api() api { return api{API: t.asked, APIID: t.id, APIName: t.nam
 // String is a name that finds the API again.
 func (t target) String() string { return t.api().label() }
 
-// selection is which APIs a command is about.
-type selection struct {
-	names []string
-	file  string
-	group string
-	known []target // of a report
+// all reports whether the command is about no APIs in particular.
+func (o *options) all() bool { return len(o.names) == 0 && o.file == "" && o.group == "" }
+
+// someAPIs refuses a command that names no APIs.
+func (o *options) someAPIs(_ *cobra.Command, args []string) error {
+	if o.names = args; o.all() {
+		return errors.New("name APIs, or give --file or --group")
+	}
+	return nil
 }
 
-func (s *selection) define(c *cobra.Command) {
-	c.Flags().StringVarP(&s.file, "file", "f", "", "`file` with one name or ID a line (# begins a comment), or a report: its APIs that were not applied; - is stdin")
-	c.Flags().StringVarP(&s.group, "group", "g", "", "name or ID of a `group`: all its APIs")
-	c.MarkFlagsMutuallyExclusive("file", "group")
-}
-
-func (s *selection) empty() bool { return len(s.names) == 0 && s.file == "" && s.group == "" }
-
-// read reads the names that the file adds: of a report all APIs, or only those that
+// readFile reads the names that the file adds: of a report all APIs, or only those that
 // are yet to be changed. The report is nil unless the file is one.
-func (s *selection) read(p *program, all bool) (*report, error) {
+func (s *session) readFile(all bool) (*report, error) {
 	switch {
 	case s.group != "" && len(s.names) > 0:
 		return nil, mistakef("--group is all APIs of a group; name APIs of it as GROUP/NAME without --group")
 	case s.file == "":
 		return nil, nil
 	}
-	text, err := p.readInput(s.file)
+	text, err := s.readInput(s.file)
 	if err != nil {
 		return nil, err
 	}
 	if text = bytes.TrimPrefix(text, []byte("\ufeff")); bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
-		was, err := readReport(bytes.NewReader(text))
+		was, err := readReport(text)
 		if err != nil {
 			return nil, err
 		}
@@ -112,41 +107,42 @@ func (p *program) readInput(path string) ([]byte, error) {
 	if path != "" && path != "-" {
 		file, err := os.Open(path)
 		if err != nil {
-			return nil, &inputError{err}
+			return nil, &exit{exitUsage, err}
 		}
 		defer file.Close()
 		from = file
 	}
 	text, err := io.ReadAll(from)
 	if err != nil {
-		return nil, &inputError{err}
+		return nil, &exit{exitUsage, err}
 	}
 	return text, nil
 }
 
-// find looks up the selected APIs, each once. A target that was not found has an
-// error; an error of find means that nothing could be looked up. An ID is not
-// looked up.
-func (s *selection) find(ctx context.Context, client *apig.Client) ([]target, error) {
-	if s.empty() {
-		return listAPIs(ctx, client, apig.APIQuery{})
+// find looks up the APIs that the command is about, each once. A target that was not
+// found has an error; an error of find means that nothing could be looked up. An ID is
+// not looked up.
+func (s *session) find() (known []target, err error) {
+	if s.all() {
+		return s.listAPIs(apig.APIQuery{})
 	}
 	if s.group != "" {
-		return members(ctx, client, s.group)
+		return s.members()
 	}
-	var known []target
-	var err error
 	names := slices.DeleteFunc(slices.Clone(s.names), isID)
-	if few := len(names) <= fewNames && !slices.ContainsFunc(names, func(n string) bool { return strings.Contains(n, "/") }); few {
+	queries := []apig.APIQuery{{}} // for all APIs
+	if len(names) <= fewNames && !slices.ContainsFunc(names, func(n string) bool { return strings.Contains(n, "/") }) {
+		queries = nil
 		for _, name := range names {
-			found, err := listAPIs(ctx, client, apig.APIQuery{Name: name})
-			if err != nil {
-				return nil, err
-			}
-			known = append(known, found...)
+			queries = append(queries, apig.APIQuery{Name: name})
 		}
-	} else if known, err = listAPIs(ctx, client, apig.APIQuery{}); err != nil {
-		return nil, err
+	}
+	for _, query := range queries {
+		found, err := s.listAPIs(query)
+		if err != nil {
+			return nil, err
+		}
+		known = append(known, found...)
 	}
 	return resolve(s.names, append(known, s.known...)), nil
 }
@@ -198,18 +194,18 @@ func ambiguous(name string, candidates []target) error {
 	return fmt.Errorf("%d APIs are named %q: %s", len(candidates), name, strings.Join(each, ", "))
 }
 
-// members are the APIs of a group.
-func members(ctx context.Context, client *apig.Client, group string) ([]target, error) {
+// members are the APIs of the group.
+func (s *session) members() ([]target, error) {
 	query := apig.APIQuery{}
-	if isID(group) {
-		query.GroupID = group
+	if isID(s.group) {
+		query.GroupID = s.group
 	}
-	all, err := listAPIs(ctx, client, query)
+	targets, err := s.listAPIs(query)
 	if err != nil {
 		return nil, err
 	}
+	targets = slices.DeleteFunc(targets, func(t target) bool { return !isID(s.group) && t.group != s.group })
 	var groups []string
-	targets := slices.DeleteFunc(all, func(t target) bool { return !isID(group) && t.group != group })
 	for _, t := range targets {
 		if !slices.Contains(groups, t.groupID) {
 			groups = append(groups, t.groupID)
@@ -217,17 +213,16 @@ func members(ctx context.Context, client *apig.Client, group string) ([]target, 
 	}
 	switch len(groups) {
 	case 0:
-		return nil, fmt.Errorf("no API is in a group %q", group)
+		return nil, fmt.Errorf("no API is in a group %q", s.group)
 	case 1:
 		return targets, nil
 	}
-	return nil, fmt.Errorf("%d groups are named %q; give the ID of one: %s", len(groups), group, strings.Join(groups, ", "))
+	return nil, fmt.Errorf("%d groups are named %q; give the ID of one: %s", len(groups), s.group, strings.Join(groups, ", "))
 }
 
 // listAPIs lists the APIs of the gateway that match.
-func listAPIs(ctx context.Context, client *apig.Client, query apig.APIQuery) ([]target, error) {
-	var targets []target
-	for a, err := range client.APIs(ctx, query) {
+func (s *session) listAPIs(query apig.APIQuery) (targets []target, err error) {
+	for a, err := range s.client.APIs(s.ctx, query) {
 		if err != nil {
 			return nil, err
 		}
@@ -244,12 +239,23 @@ func isID(s string) bool {
 	return len(s) == 32 && err == nil
 }
 
+// environments are all environments of the gateway.
+func (s *session) environments() (all []apig.Environment, err error) {
+	for e, err := range s.client.Environments(s.ctx) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
 // environment finds an environment by its name or ID.
-func environment(ctx context.Context, client *apig.Client, env string) (apig.Environment, error) {
+func (s *session) environment(env string) (apig.Environment, error) {
 	if env == "RELEASE" || env == apig.EnvRelease { // which every gateway has
 		return apig.Environment{ID: apig.EnvRelease, Name: "RELEASE"}, nil
 	}
-	all, err := environments(ctx, client)
+	all, err := s.environments()
 	if err != nil {
 		return apig.Environment{}, err
 	}
@@ -261,4 +267,17 @@ func environment(ctx context.Context, client *apig.Client, env string) (apig.Env
 		names = append(names, e.Name)
 	}
 	return apig.Environment{}, fmt.Errorf("no environment is named %q; there are: %s", env, strings.Join(names, ", "))
+}
+
+// versions are the versions of an API, newest first; envID is empty for all
+// environments.
+func (s *session) versions(apiID, envID string) ([]shownVersion, error) {
+	all := []shownVersion{}
+	for v, err := range s.client.Versions(s.ctx, apiID, envID) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, shownVersion{v.ID, v.Number, v.EnvID, v.EnvName, v.InEffect(), v.PublishTime, v.Remark, v.Tag})
+	}
+	return all, nil
 }

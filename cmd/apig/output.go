@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -193,26 +191,6 @@ func terminalOf(stream any) (*os.File, bool) {
 	return f, ok && term.IsTerminal(int(f.Fd()))
 }
 
-// confirm asks a question if stdin is a terminal, and reports whether the answer
-// was yes. Elsewhere there is no one to answer, and the command goes on.
-func (p *program) confirm(ctx context.Context, format string, args ...any) bool {
-	if !p.asks {
-		return true
-	}
-	p.say(format+" Type yes to go on:", args...)
-	answer := make(chan string, 1)
-	go func() { // which ends with the program if it is interrupted
-		line, _ := bufio.NewReader(p.stdin).ReadString('\n')
-		answer <- strings.ToLower(strings.TrimSpace(line))
-	}()
-	select {
-	case <-ctx.Done():
-		return false
-	case said := <-answer:
-		return said == "y" || said == "yes"
-	}
-}
-
 // progress tells a person on stderr how far a command is: on a terminal in one
 // line that is rewritten, elsewhere in a line for each API.
 type progress struct {
@@ -232,8 +210,8 @@ type progress struct {
 // often is how long a line stands at least, for people and for slow terminals.
 const often = 100 * time.Millisecond
 
-func (p *program) newProgress(o common, verb string) *progress {
-	pr := &progress{p: p, silent: o.quiet, verb: verb}
+func (p *program) newProgress(o *options, verb string) *progress {
+	pr := &progress{p: p, verb: verb}
 	if _, ok := terminalOf(p.stderr); ok && p.getenv("TERM") != "dumb" && !o.verbose {
 		pr.colour = p.getenv("NO_COLOR") == ""
 		pr.width = func() int { return width(p.stderr) }

@@ -25,13 +25,13 @@ func TestHelp(t *testing.T) {
 	s := newSite(t)
 	var check func(*cobra.Command)
 	check = func(c *cobra.Command) {
-		if c.Name() == "completion" || c.Name() == "help" {
+		if c.Name() == "help" {
 			return // cobra's own
 		}
 		path := strings.Fields(c.CommandPath())[1:]
-		got := s.run(append(path, "-h")...)
-		assert.Equal(t, exitDone, got.code)
+		got := s.want(exitDone, append(path, "-h")...)
 		assert.Empty(t, got.stderr)
+		assert.NotContains(t, got.stdout, "go run", "it turns every exit code into 1")
 		assert.Contains(t, got.stdout, "\n  "+c.CommandPath())
 		assert.Contains(t, got.stdout, "\nExamples:\n", c.Name())
 		if c.Runnable() {
@@ -46,8 +46,8 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	check((&program{}).rootCommand())
-	for _, shell := range []string{"bash", "zsh", "fish"} {
-		assert.Contains(t, s.run("completion", shell).stdout, "apig")
+	for shell, says := range map[string]string{"bash": "complete -o", "zsh": "#compdef apig", "fish": "complete -c apig", "powershell": "Register-ArgumentCompleter"} {
+		assert.Contains(t, s.want(exitDone, "completion", shell).stdout, says)
 	}
 }
 
@@ -62,70 +62,43 @@ func TestQuietAndVerbose(t *testing.T) {
 	assert.NotContains(t, got.stdout+got.stderr, s.Token())
 }
 
-// Every report has a form for people and one for scripts.
+// Every report has a form for people and one for scripts. The end of a long table is
+// what people see: there is what needs attention.
 func TestForms(t *testing.T) {
-	s := newSite(t)
-	s.Inject(gateway.BadRequest().When(func(r *gateway.Request) bool { return isChange(r) && r.APIID == s.users }))
-	got := s.run("publish", "orders", "users", "-o", "table")
-	assert.Equal(t, exitNotApplied, got.code)
-	assert.Regexp(t, `^OUTCOME +API +ID +NOTE
-applied +DEFAULT/orders +`+s.orders+`
-not applied +DEFAULT/users +`+s.users+` +.*APIG.2011`, got.stdout)
-	s.Inject(gateway.BadRequest().When(func(r *gateway.Request) bool { return isChange(r) && r.APIID == s.users }))
-	assert.Equal(t, "DEFAULT/orders\n", s.run("publish", "orders", "users", "-o", "name").stdout)
-}
-
-// The end of a long table is what people see: there is what needs attention.
-func TestTableEndsWithTheUnknown(t *testing.T) {
-	var stdout, stderr bytes.Buffer
-	r := (&program{stdout: &stdout, stderr: &stderr, getenv: func(string) string { return "" }}).newReporter("publish", common{})
-	for _, to := range []result{
-		{api: api{API: "d"}, Outcome: outcomeUnknown}, {api: api{API: "c"}, Outcome: outcomeNotApplied}, {api: api{API: "a"}, Outcome: outcomeApplied},
-		{api: api{API: "b"}, Outcome: outcomeNotApplied, notSent: true},
-	} {
-		r.report.Results = append(r.report.Results, to)
-		r.progress.add(to)
-	}
-	r.table()
-	assert.Regexp(t, `(?s)a .*b .*c .*d `, stdout.String())
-	assert.Contains(t, r.progress.status(time.Now()), "1 done, 1 unknown, 1 failed, 1 not sent")
-}
-
-// Where the report was not asked for, an unknown outcome is saved for settle.
-func TestReportIsSaved(t *testing.T) {
 	t.Chdir(t.TempDir())
 	s := newSite(t)
-	s.Inject(gateway.ApplyThenClose().When(isChange))
-	s.historyForbidden()
-	got := s.run("publish", "orders", "-o", "table")
-	require.Equal(t, exitUnknown, got.code, got.stderr)
+	third, fourth := s.AddAPI("third"), s.AddAPI("fourth")
+	s.historyForbidden(0)
+	s.Inject(gateway.BadRequest().When(changeOf(s.users)).Always(), gateway.ApplyThenClose().When(changeOf(s.orders)).Always())
+	s.Inject(gateway.Unauthorized().When(changeOf(third)).Always())
+	args := []string{"publish", "orders", "users", "fourth", "third", "DEFAULT/users", "-p", "1", "-o"}
+	got := s.want(exitUnknown, append(args, "table")...)
+	assert.Regexp(t, `^OUTCOME +API +ID +NOTE
+applied +DEFAULT/fourth +`+fourth+`
+not applied +DEFAULT/users +`+s.users+` +.*APIG.2011.*
+not applied +DEFAULT/third +`+third+` +.*
+unknown +DEFAULT/orders +`+s.orders+` `, got.stdout)
+	assert.Contains(t, got.stderr, "1 done, 1 unknown, 2 failed")
+	assert.Equal(t, "DEFAULT/fourth\n", s.want(exitUnknown, append(args, "name")...).stdout)
+
+	// Where the report was not asked for, an unknown outcome is saved for settle.
 	saved := regexp.MustCompile(`run "apig settle (.*)"`).FindStringSubmatch(got.stderr)
 	require.Len(t, saved, 2, got.stderr)
 	s.ClearFaults()
-	settled := s.run("settle", saved[1], "-o", "table")
-	assert.Equal(t, exitDone, settled.code, settled.stdout+settled.stderr)
-	assert.Contains(t, settled.stdout, "the answer was lost")
+	assert.Contains(t, s.want(exitNotApplied, "settle", saved[1], "-o", "table").stdout, "the answer was lost")
 }
-
-// brokenPipe accepts nothing.
-type brokenPipe struct{}
-
-func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
 
 // A reader that has gone away does not take the report with it.
 func TestReportWithoutReader(t *testing.T) {
 	s := newSite(t)
+	reader, gone := io.Pipe()
+	reader.CloseWithError(errors.New("broken pipe"))
+	s.stdout = gone
 	for _, form := range []string{"jsonl", "json"} {
-		var stderr bytes.Buffer
-		transport := s.Transport()
-		p := s.program(transport, brokenPipe{}, &stderr)
-		assert.Equal(t, exitDone, p.run(context.Background(), []string{"publish", "orders", "users", "-o", form}))
-		transport.CloseIdleConnections()
-		assert.Equal(t, 1, strings.Count(stderr.String(), "broken pipe"))
-		for _, id := range []string{s.orders, s.users} {
-			v, _ := s.Published(id, release)
-			assert.Contains(t, stderr.String(), v.ID)
-		}
+		got := s.want(exitDone, "publish", "orders", "users", "-o", form)
+		assert.Equal(t, 1, strings.Count(got.stderr, "broken pipe"))
+		assert.Contains(t, got.stderr, s.inEffect(s.orders, release))
+		assert.Contains(t, got.stderr, s.inEffect(s.users, release))
 	}
 }
 
@@ -167,7 +140,7 @@ func TestWhatIsATerminal(t *testing.T) {
 	require.NoError(t, err)
 	defer null.Close()
 	for _, w := range []io.Writer{&bytes.Buffer{}, null} {
-		assert.Nil(t, (&program{stderr: w}).newProgress(common{}, "").width)
+		assert.Nil(t, (&program{stderr: w}).newProgress(&options{}, "").width)
 	}
 	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
@@ -182,7 +155,7 @@ func TestWhatIsATerminal(t *testing.T) {
 			}
 			return ""
 		}}
-		shown := p.newProgress(common{}, "")
+		shown := p.newProgress(&options{}, "")
 		assert.Equal(t, want, [2]bool{shown.width != nil, shown.colour}, "with %q", env)
 	}
 }
@@ -190,45 +163,39 @@ func TestWhatIsATerminal(t *testing.T) {
 // On a terminal offline and rollback ask; any other answer than yes, and an
 // interruption, changes nothing.
 func TestConfirmation(t *testing.T) {
-	for answer, want := range map[string]bool{"y\n": true, "YES\n": true, "\n": false, "no\n": false, "yesterday\n": false, "": false} {
-		p := &program{stdin: strings.NewReader(answer), asks: true, stderr: io.Discard}
-		assert.Equal(t, want, p.confirm(context.Background(), "Take offline %s.", "orders"), "%q", answer)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	silent, w := io.Pipe()
-	defer w.Close()
-	assert.False(t, (&program{stdin: silent, asks: true, stderr: io.Discard}).confirm(ctx, "Take offline."))
-
 	s := newSite(t)
 	s.tick()
-	s.publish(s.orders, s.staging, "1")
-	s.publish(s.orders, s.staging, "2")
-	before := len(s.Journal())
+	s.asks = true
 	for _, test := range []struct {
-		args  []string
-		stdin string
-		code  int
-		asks  string
+		args, stdin, asks string
+		code              int
 	}{
-		{[]string{"offline", "orders", "-e", "staging"}, "no\n", exitNotApplied, "Take offline in staging on gateway " + s.InstanceID() + ": DEFAULT/orders. Type yes"},
-		{[]string{"rollback", "orders", "-e", "staging"}, "no\n", exitNotApplied, "Roll back in staging"},
-		{[]string{"rollback", "orders", "-e", "staging"}, "yes\n", exitDone, "Roll back in staging"},
-		{[]string{"offline", "orders", "-e", "staging", "-y"}, "no\n", exitDone, ""},
+		{"offline orders -e staging", "no\n", "offline 1 API in staging on gateway " + s.InstanceID() + ": DEFAULT/orders. Type yes", exitNotApplied},
+		{"offline orders -e staging", "yesterday\n", "Type yes", exitNotApplied},
+		{"offline orders -e staging", "\n", "Type yes", exitNotApplied},
+		{"offline orders -e staging", "", "Type yes", exitNotApplied},
+		{"offline orders -e staging", "YES\n", "Type yes", exitDone},
+		{"offline orders -e staging -y", "no\n", "offline 1 API in staging", exitDone},
+		{"rollback orders -e staging", "no\n", "rollback 1 API in staging", exitNotApplied},
+		{"rollback orders -e staging", "y\n", "rollback 1 API in staging", exitDone},
+		{"rollback orders -e staging -n", "", "would go back to", exitDone},
+		{"publish orders -e staging", "", "publish 1 API in staging", exitDone},
 	} {
-		var stdout, stderr bytes.Buffer
-		transport := s.Transport()
-		p := s.program(transport, &stdout, &stderr)
-		p.stdin, p.asks = strings.NewReader(test.stdin), true
-		assert.Equal(t, test.code, p.run(t.Context(), test.args), stderr.String())
-		transport.CloseIdleConnections()
-		assert.Contains(t, stderr.String(), test.asks)
+		s.publish(s.orders, s.staging, "1")
+		s.publish(s.orders, s.staging, "2")
+		before := s.changes()
+		s.stdin = test.stdin
+		got := s.want(test.code, strings.Fields(test.args)...)
+		assert.Contains(t, got.stderr, test.asks)
+		assert.Equal(t, strings.Contains(test.asks, "Type yes") || strings.HasPrefix(test.args, "rollback") && !strings.HasSuffix(test.args, "-n"), strings.Contains(got.stderr, "Type yes"))
 		if test.code != exitDone {
-			assert.Contains(t, stderr.String(), "nothing has changed")
-			assert.Len(t, s.Journal(), before)
+			assert.Contains(t, got.stderr, "nothing has changed")
+			assert.Equal(t, before, s.changes())
 		}
 	}
-	assert.Len(t, s.Journal(), before+2)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	assert.Equal(t, exitInterrupted, s.runUntil(ctx, "offline", s.orders, "-e", "RELEASE").code)
 }
 
 // A table that is too wide for the terminal goes on beneath each row, and long text

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -45,23 +46,17 @@ func TestPublish(t *testing.T) {
 		for _, form := range []string{"json", "jsonl"} {
 			t.Run(name+form, func(t *testing.T) {
 				before := len(s.Journal())
-				got := s.run(append([]string{"publish", "-e", "staging", "-m", "1.4.2", "-o", form}, test.args...)...)
-				require.Equal(t, exitDone, got.code, got.stderr)
+				got := s.want(exitDone, append([]string{"publish", "-e", "staging", "-m", "1.4.2", "-o", form}, test.args...)...)
 				whole := got.report(t)
 				assert.Equal(t, []string{"publish", s.InstanceID(), s.staging, "staging"},
 					[]string{whole.Command, whole.InstanceID, whole.EnvID, whole.EnvName})
-				results := map[string]result{}
-				for _, to := range whole.Results {
-					results[strings.ToLower(to.APIID)] = to
-				}
+				results := got.results(t)
 				require.Len(t, results, len(test.ids))
 				for _, id := range test.ids {
-					to := results[id]
-					assert.Equal(t, outcomeApplied, to.Outcome)
-					assert.NotEmpty(t, to.RequestID)
-					v, ok := s.Published(id, s.staging)
-					require.True(t, ok)
-					assert.Equal(t, v.ID, to.Record.VersionID)
+					assert.Equal(t, outcomeApplied, results[id].Outcome)
+					assert.NotEmpty(t, results[id].RequestID)
+					v, _ := s.Published(id, s.staging)
+					assert.Equal(t, v.ID, results[id].Record.VersionID)
 					assert.True(t, strings.HasPrefix(v.Remark, "1.4.2 "), v.Remark)
 				}
 				assert.Len(t, s.Journal(), before+len(test.ids))
@@ -69,8 +64,7 @@ func TestPublish(t *testing.T) {
 		}
 	}
 
-	got := s.run("publish", "orders", "-m", "plain", "--disable-tags")
-	assert.Equal(t, exitDone, got.code, got.stderr)
+	s.want(exitDone, "publish", "orders", "-m", "plain", "--disable-tags")
 	v, _ := s.Published(s.orders, release)
 	assert.Equal(t, "plain", v.Remark)
 }
@@ -96,7 +90,7 @@ func TestPublishMany(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			requests, changes := len(s.Requests()), s.changes()
 			got := s.run(append([]string{"publish", "-f", "-", "-q"}, test.args...)...)
-			require.Equal(t, exitDone, got.code, got.stderr+got.stdout[:min(900, len(got.stdout))])
+			require.Equal(t, exitDone, got.code, got.stderr)
 			results := got.report(t).Results
 			require.Len(t, results, n)
 			for i, to := range results {
@@ -111,25 +105,19 @@ func TestPublishMany(t *testing.T) {
 
 func TestOffline(t *testing.T) {
 	s := newSite(t)
-	require.Equal(t, exitDone, s.run("publish", "orders", "users").code)
-	got := s.run("offline", "orders", "-e", "RELEASE")
-	assert.Equal(t, exitDone, got.code, got.stderr)
-	_, published := s.Published(s.orders, release)
-	assert.False(t, published)
-
 	for _, how := range [][]string{nil, {"--batch"}} {
-		got = s.run(append([]string{"offline", "orders", "-e", "RELEASE"}, how...)...)
-		to := got.report(t).Results[0]
-		assert.Equal(t, exitNotApplied, got.code)
-		assert.Equal(t, outcomeNotApplied, to.Outcome)
-		assert.Equal(t, "APIG.3015", to.ErrorCode)
+		s.publish(s.orders, release, "")
+		s.want(exitDone, append([]string{"offline", "orders", "-e", "RELEASE"}, how...)...)
+		require.Empty(t, s.inEffect(s.orders, release))
 
-		got = s.run(append([]string{"offline", "orders", "-e", "RELEASE", "--if-published"}, how...)...)
+		got := s.want(exitNotApplied, append([]string{"offline", "orders", "-e", "RELEASE"}, how...)...)
+		to := got.report(t).Results[0]
+		assert.Equal(t, []string{outcomeNotApplied, "APIG.3015"}, []string{to.Outcome, to.ErrorCode})
+
+		got = s.want(exitDone, append([]string{"offline", "orders", "-e", "RELEASE", "--if-published"}, how...)...)
 		to = got.report(t).Results[0]
-		assert.Equal(t, exitDone, got.code, got.stderr)
-		assert.Equal(t, outcomeApplied, to.Outcome)
+		assert.Equal(t, []string{outcomeApplied, ""}, []string{to.Outcome, to.Error})
 		assert.True(t, to.AlreadyOffline)
-		assert.Empty(t, to.Error)
 	}
 }
 
@@ -137,7 +125,7 @@ func TestOffline(t *testing.T) {
 // changes nothing. Its report is a plan that publish carries out.
 func TestDryRun(t *testing.T) {
 	s := newSite(t)
-	require.Equal(t, exitDone, s.run("publish", "orders", "-e", "staging", "-m", "1.4.1").code)
+	s.want(exitDone, "publish", "orders", "-e", "staging", "-m", "1.4.1")
 	changes := s.changes()
 	const missing = "0123456789abcdef0123456789abcdef"
 	for name, test := range map[string]struct {
@@ -145,16 +133,17 @@ func TestDryRun(t *testing.T) {
 		code     int
 		outcomes []string
 	}{
-		"all there":   {[]string{"orders", s.users, "-e", s.staging}, exitDone, []string{outcomePlanned, outcomePlanned}},
-		"wrong ID":    {[]string{"orders", missing}, exitNotApplied, []string{outcomePlanned, outcomeNotApplied}},
-		"wrong name":  {[]string{"nothing"}, exitNotApplied, []string{outcomeNotApplied}},
-		"wrong env":   {[]string{"orders", "-e", missing}, exitNotApplied, nil},
-		"no such env": {[]string{"orders", "-e", "stagin"}, exitNotApplied, nil},
+		"all there":     {[]string{"publish", "orders", s.users, "-e", s.staging}, exitDone, []string{outcomePlanned, outcomePlanned}},
+		"wrong ID":      {[]string{"publish", "orders", missing}, exitNotApplied, []string{outcomePlanned, outcomeNotApplied}},
+		"wrong name":    {[]string{"publish", "nothing"}, exitNotApplied, []string{outcomeNotApplied}},
+		"wrong env":     {[]string{"publish", "orders", "-e", missing}, exitNotApplied, nil},
+		"no such env":   {[]string{"publish", "orders", "-e", "stagin"}, exitNotApplied, nil},
+		"offline":       {[]string{"offline", "orders", "-e", "staging"}, exitDone, []string{outcomePlanned}},
+		"offline again": {[]string{"offline", "users", "-e", "staging"}, exitNotApplied, []string{outcomeNotApplied}},
+		"if published":  {[]string{"offline", "users", "-e", "staging", "--if-published"}, exitDone, []string{outcomePlanned}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := s.run(append([]string{"publish", "--dry-run"}, test.args...)...)
-			assert.Equal(t, test.code, got.code, got.stdout+got.stderr)
-			r := got.report(t)
+			r := s.want(test.code, append(test.args, "--dry-run")...).report(t)
 			var outcomes []string
 			for _, to := range r.Results {
 				outcomes = append(outcomes, to.Outcome)
@@ -167,14 +156,13 @@ func TestDryRun(t *testing.T) {
 	}
 	assert.Equal(t, changes, s.changes())
 
-	plan := s.run("publish", "-n", "orders", "users", "-e", "staging")
-	inEffect := plan.report(t).Results[0].InEffect
-	v, _ := s.Published(s.orders, s.staging)
-	assert.Equal(t, v.ID, inEffect.VersionID)
-	assert.True(t, strings.HasPrefix(inEffect.Remark, "1.4.1"))
-	assert.Nil(t, plan.report(t).Results[1].InEffect)
+	plan := s.want(exitDone, "publish", "-n", "orders", "users", "-e", "staging")
+	results := plan.report(t).Results
+	assert.Equal(t, s.inEffect(s.orders, s.staging), results[0].InEffect.VersionID)
+	assert.Regexp(t, `^in effect: 1.4.1 \(`+results[0].InEffect.VersionID+`\), published \d+s ago$`, results[0].note())
+	assert.Equal(t, "nothing is in effect", results[1].note())
 	s.stdin = plan.stdout
-	assert.Equal(t, exitDone, s.run("publish", "-f", "-").code)
+	s.want(exitDone, "publish", "-f", "-")
 	assert.Equal(t, changes+2, s.changes())
 }
 
@@ -190,9 +178,7 @@ func TestNotFoundStopsAll(t *testing.T) {
 			s.AddAPI(name)
 			args = append(args, name)
 		}
-		got := s.run(args...)
-		assert.Equal(t, exitNotApplied, got.code)
-		results := got.report(t).Results
+		results := s.want(exitNotApplied, args...).report(t).Results
 		require.Len(t, results, 3+more)
 		assert.Contains(t, results[0].Error, "not sent")
 		assert.Contains(t, results[1].Error, `no API is named "nothing"`)
@@ -201,8 +187,7 @@ func TestNotFoundStopsAll(t *testing.T) {
 		assert.Contains(t, results[2].Error, s.orders)
 	}
 	assert.Zero(t, s.changes())
-	got := s.run("publish", "other/orders")
-	require.Equal(t, exitDone, got.code, got.stderr)
+	s.want(exitDone, "publish", "other/orders")
 	assert.Equal(t, other, s.Journal()[0].APIID)
 }
 
@@ -212,12 +197,9 @@ func TestGroups(t *testing.T) {
 	first := s.AddAPIIn(one, "first")
 	s.AddAPIIn(another, "second")
 	for group, says := range map[string]string{"twin": another, "nothing": "no API", strings.Repeat("0", 32): "no API"} {
-		got := s.run("publish", "-g", group)
-		assert.Equal(t, exitNotApplied, got.code)
-		assert.Contains(t, got.report(t).Error, says)
+		assert.Contains(t, s.want(exitNotApplied, "publish", "-g", group).report(t).Error, says)
 	}
-	got := s.run("publish", "-g", one)
-	assert.Equal(t, exitDone, got.code, got.stderr)
+	s.want(exitDone, "publish", "-g", one)
 	require.Len(t, s.Journal(), 1)
 	assert.Equal(t, first, s.Journal()[0].APIID)
 }
@@ -258,7 +240,7 @@ func TestExitCodes(t *testing.T) {
 		"a group and a file":       {args: []string{"publish", "-g", "shop", "-f", "-"}, code: exitUsage},
 		"no such file":             {args: []string{"publish", "-f", "nowhere.txt"}, code: exitUsage, says: "nowhere.txt"},
 		"an empty file":            {args: []string{"publish", "-f", "-"}, code: exitUsage, says: "names no API"},
-		"a shell of no name":       {args: []string{"completion", "ksh"}, code: exitUsage, says: "unknown command \"ksh\""},
+		"a shell of no name":       {args: []string{"completion", "ksh"}, code: exitUsage, says: "invalid argument \"ksh\""},
 		"an empty key":             {args: []string{"publish", "orders", "-k", ""}, code: exitUsage, says: "--idempotency-key is empty"},
 		"an empty environment":     {args: []string{"publish", "orders", "-e", ""}, code: exitUsage, says: "--env is empty"},
 		"a misspelt flag":          {args: []string{"publish", "--dry-rum", "orders"}, code: exitUsage, says: "did you mean --dry-run?"},
@@ -273,6 +255,7 @@ func TestExitCodes(t *testing.T) {
 		"another form":             {args: []string{"publish", "orders", "-o", "xml"}, code: exitUsage, says: "table, json"},
 		"no command":               {code: exitUsage, says: "Commands:"},
 		"interrupted at look-up":   {args: []string{"publish", "orders"}, ctx: ended, code: exitInterrupted},
+		"interrupted before":       {args: []string{"publish", strings.Repeat("0", 32)}, ctx: ended, code: exitInterrupted, outcome: outcomeNotApplied},
 		"help":                     {args: []string{"publish", "-h"}, code: exitDone},
 		"version":                  {args: []string{"--version"}, code: exitDone},
 		"completion":               {args: []string{"completion", "fish"}, code: exitDone},
@@ -285,6 +268,7 @@ func TestExitCodes(t *testing.T) {
 			}
 			got := s.runUntil(test.ctx, test.args...)
 			assert.Equal(t, test.code, got.code, got.stdout+got.stderr)
+			assert.Equal(t, test.code == exitInterrupted, strings.Contains(got.stdout, `"interrupted": true`))
 			assert.Contains(t, got.stderr, test.says)
 			if test.outcome != "" {
 				results := got.report(t).Results
@@ -292,7 +276,7 @@ func TestExitCodes(t *testing.T) {
 				assert.Equal(t, test.outcome, results[0].Outcome)
 				assert.Equal(t, test.code, *got.report(t).ExitCode)
 			}
-			if test.code == exitUsage {
+			if test.code == exitUsage || test.ctx == ended {
 				assert.NotEmpty(t, got.stderr)
 				assert.Zero(t, s.changes())
 			}
@@ -302,65 +286,30 @@ func TestExitCodes(t *testing.T) {
 
 // Of several exit codes the first of 2, 130, 77 and 1 counts.
 func TestWorstExitCode(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	refused := fmt.Errorf("refused: %w", apig.ErrUnauthorized)
+	other := errors.New("refused for another reason")
 	for _, test := range []struct {
-		outcomes             []string
-		interrupted, refused bool
-		code                 int
+		outcomes []string
+		cause    error // of what is not applied
+		ctx      context.Context
+		code     int
 	}{
-		{[]string{outcomeApplied, outcomeNotApplied, outcomeUnknown}, true, true, exitUnknown},
-		{[]string{outcomeNotApplied}, true, true, exitInterrupted},
-		{[]string{outcomeApplied, outcomeNotApplied}, true, false, exitNotApplied},
-		{[]string{outcomeApplied, outcomeNotApplied}, true, true, exitAuthentication},
-		{[]string{outcomeApplied, outcomeNotApplied}, false, false, exitNotApplied},
-		{[]string{outcomeApplied, outcomePlanned}, true, false, exitDone},
+		{[]string{outcomeApplied, outcomeNotApplied, outcomeUnknown}, refused, ended, exitUnknown},
+		{[]string{outcomeNotApplied}, refused, ended, exitInterrupted},
+		{[]string{outcomeApplied, outcomeNotApplied}, other, ended, exitNotApplied},
+		{[]string{outcomeApplied, outcomeNotApplied}, refused, ended, exitAuthentication},
+		{[]string{outcomeApplied, outcomeNotApplied}, apig.ErrInvalidArgument, t.Context(), exitNotApplied},
+		{[]string{outcomeApplied, outcomePlanned}, nil, ended, exitDone},
 	} {
-		r := &reporter{}
+		s := &session{outer: test.ctx}
 		for _, outcome := range test.outcomes {
-			r.report.Results = append(r.report.Results, result{Outcome: outcome})
+			s.report.Results = append(s.report.Results, result{Outcome: outcome, cause: test.cause})
 		}
-		assert.Equal(t, test.code, r.exitCode(test.interrupted, test.refused), test)
-		assert.Equal(t, test.interrupted && test.code != exitDone, r.report.Interrupted)
+		assert.Equal(t, test.code, s.exitCode(), test)
+		assert.Equal(t, test.ctx == ended && test.code != exitDone, s.report.Interrupted)
 	}
-}
-
-// What is not sent because of an interruption is reported too; if nothing has
-// changed, the exit code says so.
-func TestInterrupted(t *testing.T) {
-	t.Run("before anything was sent", func(t *testing.T) {
-		s := newSite(t)
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		got := s.runUntil(ctx, "publish", s.orders, s.users)
-		assert.Equal(t, exitInterrupted, got.code)
-		r := got.report(t)
-		assert.True(t, r.Interrupted)
-		require.Len(t, r.Results, 2)
-		for _, to := range r.Results {
-			assert.Equal(t, outcomeNotApplied, to.Outcome)
-		}
-		assert.Empty(t, s.Requests())
-	})
-	t.Run("after one was published", func(t *testing.T) {
-		s := newSite(t)
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		s.Inject(gateway.Hang().On(gateway.OpAction).When(func(r *gateway.Request) bool {
-			if r.APIID == s.users {
-				cancel()
-			}
-			return r.APIID == s.users
-		}))
-		third := s.AddAPI("third")
-		got := s.runUntil(ctx, "publish", s.orders, s.users, third, "-p", "1", "-o", "jsonl")
-		assert.Equal(t, exitUnknown, got.code)
-		results := got.report(t).Results
-		require.Len(t, results, 3)
-		assert.Equal(t, outcomeApplied, results[0].Outcome)
-		assert.Equal(t, outcomeUnknown, results[1].Outcome)
-		assert.Equal(t, outcomeNotApplied, results[2].Outcome)
-		require.NotNil(t, results[1].Unknown)
-		assert.Equal(t, 2, s.changes())
-	})
 }
 
 // Five refused signatures lock a key, so the first one is the last.
@@ -368,13 +317,10 @@ func TestRefusedCredentialsEndIt(t *testing.T) {
 	s := newSite(t)
 	s.Inject(gateway.Answer(http.StatusUnauthorized,
 		`{"error_code":"APIGW.0301","error_msg":"Incorrect IAM authentication information"}`).On(gateway.OpAction).Always())
-	third := s.AddAPI("third")
-	got := s.run("publish", s.orders, s.users, third, "-p", "1")
-	assert.Equal(t, exitAuthentication, got.code)
+	got := s.want(exitAuthentication, "publish", s.orders, s.users, s.AddAPI("third"), "-p", "1")
 	assert.Equal(t, 1, s.changes())
 	for _, to := range got.report(t).Results {
-		assert.Equal(t, outcomeNotApplied, to.Outcome)
-		assert.Equal(t, "APIGW.0301", to.ErrorCode)
+		assert.Equal(t, []string{outcomeNotApplied, "APIGW.0301"}, []string{to.Outcome, to.ErrorCode})
 	}
 }
 
@@ -382,7 +328,7 @@ func TestRefusedCredentialsEndIt(t *testing.T) {
 func TestReportOfFailures(t *testing.T) {
 	s := newSite(t)
 	s.Inject(gateway.BadRequest().On(gateway.OpAction))
-	to := s.run("publish", "orders").report(t).Results[0]
+	to := s.want(exitNotApplied, "publish", "orders").report(t).Results[0]
 	assert.Equal(t, "APIG.2011", to.ErrorCode)
 	assert.Equal(t, http.StatusBadRequest, to.Status)
 	assert.NotEmpty(t, to.RequestID)
@@ -390,49 +336,34 @@ func TestReportOfFailures(t *testing.T) {
 	assert.NotContains(t, to.Error, "apig:")
 
 	s.Inject(gateway.ApplyThenClose().On(gateway.OpAction))
-	to = s.run("publish", "orders").report(t).Results[0]
-	assert.True(t, to.Recovered)
-}
-
-// --max-attempts 1 never sends a request again.
-func TestMaxAttempts(t *testing.T) {
-	s := newSite(t)
-	s.Inject(gateway.CloseBefore().On(gateway.OpAction).Always())
-	got := s.run("publish", "orders", "--max-attempts", "1")
-	assert.Equal(t, exitNotApplied, got.code, got.stdout)
-	assert.Equal(t, 1, s.changes())
+	assert.True(t, s.want(exitDone, "publish", "orders").report(t).Results[0].Recovered)
 }
 
 // A job that was killed is simply run again with its key: nothing is published
 // twice. A key changes nothing once its version is no longer in effect.
 func TestIdempotencyKey(t *testing.T) {
 	s := newSite(t)
-	lost := gateway.ApplyThenClose().On(gateway.OpAction).When(func(r *gateway.Request) bool { return r.APIID == s.users })
-	s.Inject(lost, gateway.Forbidden().On(gateway.OpHistory).Skip(2).Always())
-	run := func(args ...string) ran {
-		return s.run(append([]string{"publish", "-k", "run 4711", "-m", "1.4.2"}, args...)...)
+	s.Inject(gateway.ApplyThenClose().When(changeOf(s.users)), gateway.Forbidden().On(gateway.OpHistory).Skip(2).Always())
+	run := func(code int, args ...string) ran {
+		return s.want(code, append([]string{"publish", "-k", "run 4711", "-m", "1.4.2"}, args...)...)
 	}
-	require.Equal(t, exitUnknown, run("orders", "users", "-p", "1").code)
+	run(exitUnknown, "orders", "users", "-p", "1")
 	s.ClearFaults()
 	for _, how := range [][]string{nil, {"--batch"}} {
-		again := run(append(how, "orders", "users")...)
-		require.Equal(t, exitDone, again.code, again.stdout)
-		for _, to := range again.report(t).Results {
+		for _, to := range run(exitDone, append(how, "orders", "users")...).report(t).Results {
 			assert.True(t, to.Replayed)
 			assert.Contains(t, to.note(), "this key")
 		}
 		assert.Len(t, s.Journal(), 2)
 	}
-	require.Equal(t, exitDone, s.run("publish", "orders").code)
-	superseded := run("orders")
-	assert.Equal(t, exitNotApplied, superseded.code)
-	assert.Contains(t, superseded.report(t).Results[0].Error, "no longer in effect")
+	s.want(exitDone, "publish", "orders")
+	assert.Contains(t, run(exitNotApplied, "orders").report(t).Results[0].Error, "no longer in effect")
 	assert.Len(t, s.Journal(), 3)
-	assert.Equal(t, exitUsage, run("orders", "--disable-tags").code)
+	run(exitUsage, "orders", "--disable-tags")
 }
 
-// --busy-timeout bounds the wait while the gateway says "not now", --max-attempts 1
-// ends it.
+// --busy-timeout bounds the wait while the gateway says "not now". --max-attempts 1
+// ends it, and never sends a request again.
 func TestBusyTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
@@ -442,11 +373,45 @@ func TestBusyTimeout(t *testing.T) {
 		for wait, args := range map[time.Duration][]string{
 			20 * time.Second: {"--busy-timeout", "20s"}, 6 * time.Minute: nil, 0: {"--max-attempts", "1"},
 		} {
-			begin := time.Now()
-			got := s.run(append([]string{"publish", "orders"}, args...)...)
-			assert.Equal(t, exitNotApplied, got.code, got.stdout)
+			begin, changes := time.Now(), s.changes()
+			s.want(exitNotApplied, append([]string{"publish", "orders"}, args...)...)
 			assert.LessOrEqual(t, time.Since(begin), wait+5*time.Second)
 			assert.GreaterOrEqual(t, time.Since(begin), wait/3)
+			assert.Equal(t, wait == 0, s.changes()-changes == 1)
 		}
 	})
+}
+
+// A report goes to the environment and the gateway that it came from, and to no
+// other one; offline and rollback have no default environment.
+func TestReportKeepsItsEnvironment(t *testing.T) {
+	s := newSite(t)
+	s.Inject(gateway.Answer(http.StatusForbidden, forbidden).When(isChange))
+	was := s.want(exitNotApplied, "publish", "orders", "-e", "staging", "-o", "json").stdout
+	for _, test := range []struct {
+		stdin, args, says string
+	}{
+		{was, "publish -f - -e RELEASE", "report of the environment staging"},
+		{was, "offline -f - -y", `report of "apig publish"`},
+		{was, "offline orders", "--env is required"},
+		{was, "rollback orders", "--env is required"},
+		{strings.Replace(was, s.InstanceID(), "another", 1), "publish -f -", "report of the gateway another"},
+		{strings.Replace(was, `"not_applied"`, `"unknown", "unknown": {"op": "Publish"}`, 1), "publish -f -",
+			`the outcome of DEFAULT/orders is unknown; run "apig settle -" first`},
+		{"null\n", "publish -f -", "names no API"}, // jq's word for a name that was not found
+	} {
+		s.stdin = test.stdin
+		assert.Contains(t, s.want(exitUsage, strings.Fields(test.args)...).stderr, test.says)
+	}
+	assert.Empty(t, s.Journal())
+
+	s.stdin = was
+	got := s.want(exitDone, "publish", "-f", "-")
+	assert.Contains(t, got.stderr, "publish 1 API in staging on gateway "+s.InstanceID())
+	require.Len(t, s.Journal(), 1)
+	assert.Equal(t, s.staging, s.Journal()[0].EnvID)
+
+	s.stdin = got.stdout
+	s.want(exitDone, "publish", "-f", "-")
+	assert.Len(t, s.Journal(), 1, "nothing was left to publish")
 }

@@ -2,31 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/apig-go/apig/internal/gateway"
 )
-
-func (r ran) listing(t *testing.T) (apis []shown) {
-	t.Helper()
-	var l struct{ APIs []shown }
-	require.NoError(t, json.Unmarshal([]byte(r.stdout), &l), r.stdout)
-	return l.APIs
-}
-
-// tick gives every publication a second of its own.
-func (s *site) tick() {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	s.SetClock(func() time.Time { now = now.Add(time.Second); return now })
-}
 
 func TestStatus(t *testing.T) {
 	s := newSite(t)
@@ -37,35 +22,25 @@ func TestStatus(t *testing.T) {
 	s.publish(s.users, release, "2")
 	require.NoError(t, s.Offline(s.users, release))
 
-	got := s.run("status", "-o", "json")
-	require.Equal(t, exitDone, got.code, got.stderr)
-	apis := got.listing(t)
+	apis := s.want(exitDone, "status", "-o", "json").listing(t)
 	require.Len(t, apis, 2)
 	require.Len(t, apis[0].Versions, 2)
 	assert.Empty(t, apis[1].Versions)
 
-	got = s.run("status", s.orders, "-e", "staging", "-o", "json")
-	apis = got.listing(t)
+	apis = s.want(exitDone, "status", s.orders, "-e", "staging", "-o", "json").listing(t)
 	require.Len(t, apis[0].Versions, 1)
-	assert.Equal(t, current, apis[0].Versions[0].VersionID)
-	assert.Equal(t, "staging", apis[0].Versions[0].EnvName)
-	assert.True(t, apis[0].Versions[0].InEffect)
+	v := apis[0].Versions[0]
+	assert.Equal(t, []any{current, "staging", true}, []any{v.VersionID, v.EnvName, v.InEffect})
 
-	got = s.run("status")
-	lines := strings.Split(strings.TrimSpace(got.stdout), "\n")
-	require.Len(t, lines, 4)
-	assert.Regexp(t, `^API +ID +ENVIRONMENT +AGE +REMARK$`, lines[0])
-	assert.Regexp(t, `^DEFAULT/orders +`+s.orders+` +(staging|RELEASE) +[0-9]+d +`, lines[1])
-	assert.Regexp(t, `^DEFAULT/users +`+s.users+` +- +-$`, lines[3])
-	assert.Equal(t, "DEFAULT/orders\nDEFAULT/users\n", s.run("status", "-o", "name").stdout)
-}
+	assert.Regexp(t, `^API +ID +ENV +AGE +REMARK
+DEFAULT/orders +`+s.orders+` +(staging|RELEASE) +[0-9]+d +.*
+DEFAULT/orders +`+s.orders+` +(staging|RELEASE) +[0-9]+d +.*
+DEFAULT/users +`+s.users+` +- +-
+$`, s.want(exitDone, "status").stdout)
 
-// Status of a report is the status of all its APIs.
-func TestStatusOfAReport(t *testing.T) {
-	s := newSite(t)
 	s.AddAPI("third")
-	s.stdin = s.run("publish", "orders", "users").stdout
-	assert.Equal(t, "DEFAULT/orders\nDEFAULT/users\n", s.run("status", "-f", "-", "-o", "name").stdout)
+	s.stdin = s.want(exitDone, "publish", "orders", "users").stdout // the status of a report is the status of all its APIs
+	assert.Equal(t, "DEFAULT/orders\nDEFAULT/users\n", s.want(exitDone, "status", "-f", "-", "-o", "name").stdout)
 }
 
 // What others have written reaches no terminal as it is, in no form.
@@ -94,14 +69,13 @@ func TestList(t *testing.T) {
 	shop := s.AddGroup("shop")
 	s.AddAPIIn(shop, "cart")
 	s.publish(s.orders, s.staging, "")
-	got := s.run("list", "environments")
-	assert.Regexp(t, `NAME +ID\nRELEASE +`+release+`\nstaging +`+s.staging, got.stdout)
+	assert.Regexp(t, `NAME +ID\nRELEASE +`+release+`\nstaging +`+s.staging, s.run("list", "environments").stdout)
 	assert.Regexp(t, `(?m)^shop +`+shop+` +1$`, s.run("list", "groups").stdout)
 	assert.Regexp(t, `(?m)^DEFAULT/orders +`+s.orders+` +staging$`, s.run("list", "apis").stdout)
 	assert.Equal(t, "DEFAULT/orders\nDEFAULT/users\nshop/cart\n", s.run("list", "apis", "-o", "name").stdout)
 	assert.Contains(t, s.run("list", "groups", "-o", "json").stdout, `"name": "shop"`)
 	s.stdin = s.run("list", "apis", "-o", "name").stdout
-	assert.Equal(t, exitDone, s.run("publish", "-f", "-").code, "the names are accepted again")
+	s.want(exitDone, "publish", "-f", "-") // the names are accepted again
 }
 
 func TestCompletion(t *testing.T) {
@@ -113,14 +87,8 @@ func TestCompletion(t *testing.T) {
 	assert.Contains(t, s.run("__complete", "roll").stdout, "rollback")
 }
 
-func (s *site) publish(api, env, remark string) (versionID string) {
-	s.t.Helper()
-	v, err := s.Publish(api, env, remark)
-	require.NoError(s.t, err)
-	return v.ID
-}
-
-func TestVersionsNewestFirst(t *testing.T) {
+// Versions are listed newest first.
+func TestVersions(t *testing.T) {
 	s := newSite(t)
 	s.tick()
 	var want []string
@@ -128,16 +96,12 @@ func TestVersionsNewestFirst(t *testing.T) {
 		env := []string{s.staging, release}[i%2]
 		want = append([]string{s.publish(s.orders, env, fmt.Sprint(i))}, want...)
 	}
-	got := s.run("versions", "orders", "-o", "json")
-	require.Equal(t, exitDone, got.code, got.stderr)
 	var ids []string
-	for _, v := range got.listing(t)[0].Versions {
+	for _, v := range s.want(exitDone, "versions", "orders", "-o", "json").listing(t)[0].Versions {
 		ids = append(ids, v.VersionID)
 	}
 	assert.Equal(t, want, ids)
-
-	got = s.run("versions", "orders", "-e", "RELEASE")
-	assert.Equal(t, 3, strings.Count(got.stdout, "\n"))
+	assert.Equal(t, 3, strings.Count(s.want(exitDone, "versions", "orders", "-e", "RELEASE").stdout, "\n"))
 }
 
 func TestReadingFails(t *testing.T) {
@@ -176,60 +140,40 @@ func TestRollback(t *testing.T) {
 	oldest := s.publish(s.orders, s.staging, "1")
 	before := s.publish(s.orders, s.staging, "2")
 	current := s.publish(s.orders, s.staging, "3")
+	elsewhere := s.publish(s.orders, release, "elsewhere")
 
-	newest := s.publish(s.orders, release, "of another environment")
-	for _, test := range []struct{ arg, next, says string }{
-		{"--env=staging", before, "3 (" + current + "), in effect for "},
-		{"--env=staging", before, "; would go back to 2 (" + before + "), published "},
-		{"--version-id=" + oldest, oldest, "; would go back to 1 (" + oldest + "), published "},
-		{"--version-id=" + newest, newest, "of another environment (" + newest + "), in effect for "},
+	for arg, versions := range map[string][2]string{ // in effect, and to go back to
+		"--env=staging": {current, before}, "--version-id=" + oldest: {current, oldest}, "--version-id=" + elsewhere: {elsewhere, elsewhere},
 	} {
-		plan := s.run("rollback", "orders", test.arg, "--dry-run")
-		require.Equal(t, exitDone, plan.code, plan.stdout+plan.stderr)
-		to := plan.report(t).Results[0]
-		assert.Equal(t, test.next, to.Target.VersionID)
-		assert.Contains(t, to.note(), test.says)
+		to := s.want(exitDone, "rollback", "orders", arg, "--dry-run").report(t).Results[0]
+		assert.Equal(t, versions, [2]string{to.InEffect.VersionID, to.Target.VersionID})
+		assert.Regexp(t, `^in effect: (3|elsewhere) \(`+versions[0]+`\), published \S+ ago; would go back to (1|2|elsewhere) \(`+versions[1]+`\), published \S+ ago$`, to.note())
 	}
-	v, _ := s.Published(s.orders, s.staging)
-	require.Equal(t, current, v.ID, "a dry run changes nothing")
+	require.Equal(t, current, s.inEffect(s.orders, s.staging), "a dry run changes nothing")
 
-	got := s.run("rollback", "orders", "-e", "staging")
-	require.Equal(t, exitDone, got.code, got.stdout+got.stderr)
-	to := got.report(t).Results[0]
+	to := s.want(exitDone, "rollback", "orders", "-e", "staging").report(t).Results[0]
 	assert.Equal(t, before, to.Record.VersionID)
-	v, _ = s.Published(s.orders, s.staging)
-	assert.Equal(t, before, v.ID)
+	assert.Equal(t, before, s.inEffect(s.orders, s.staging))
+	to = s.want(exitDone, "rollback", "orders", "--version-id", oldest).report(t).Results[0]
+	assert.Equal(t, s.staging, to.Record.EnvID)
+	assert.Equal(t, oldest, s.inEffect(s.orders, s.staging))
 
-	got = s.run("rollback", "orders", "--version-id", oldest)
-	require.Equal(t, exitDone, got.code, got.stdout+got.stderr)
-	assert.Equal(t, s.staging, got.report(t).Results[0].Record.EnvID)
-	v, _ = s.Published(s.orders, s.staging)
-	assert.Equal(t, oldest, v.ID)
-
-	for name, test := range map[string]struct {
-		args []string
-		code int
-	}{
-		"nothing before it, dry": {[]string{"orders", "-e", "staging", "-n"}, exitNotApplied},
-		"not published, dry":     {[]string{"users", "-e", "staging", "-n"}, exitNotApplied},
-		"no such version, dry":   {[]string{"orders", "--version-id", strings.Repeat("0", 32), "-n"}, exitNotApplied},
-		"nothing before it":      {[]string{"orders", "-e", "staging"}, exitNotApplied},
-		"not published":          {[]string{"users", "-e", "staging"}, exitNotApplied},
-		"no such API":            {[]string{"nothing", "-e", "staging"}, exitNotApplied},
-		"no such version":        {[]string{"orders", "--version-id", strings.Repeat("0", 32)}, exitNotApplied},
-		"a version for two":      {[]string{"orders", "users", "--version-id", oldest}, exitUsage},
-		"no API":                 {nil, exitUsage},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got := s.run(append([]string{"rollback"}, test.args...)...)
-			assert.Equal(t, test.code, got.code, got.stdout+got.stderr)
-		})
+	for _, dry := range []string{"--dry-run=false", "--dry-run"} {
+		for args, code := range map[string]int{
+			"orders -e staging":  exitNotApplied, // nothing was published before it
+			"users -e staging":   exitNotApplied, // not published
+			"nothing -e staging": exitNotApplied, // no such API
+			"orders --version-id " + strings.Repeat("0", 32): exitNotApplied,
+			"orders users --version-id " + oldest:            exitUsage,
+			"":                                               exitUsage,
+		} {
+			s.want(code, append([]string{"rollback", dry}, strings.Fields(args)...)...)
+		}
 	}
 
 	s.publish(s.orders, s.staging, "4")
 	s.Inject(gateway.Hang().On(gateway.OpSwitch).Always())
-	s.historyForbiddenAfter(1)
-	got = s.run("rollback", "orders", "-e", "staging", "--timeout", "200ms")
-	assert.Equal(t, exitUnknown, got.code, got.stdout)
-	require.NotNil(t, got.report(t).Results[0].Unknown)
+	s.historyForbidden(1)
+	to = s.want(exitUnknown, "rollback", "orders", "-e", "staging", "--timeout", "200ms").report(t).Results[0]
+	require.NotNil(t, to.Unknown)
 }

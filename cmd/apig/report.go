@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -9,7 +10,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/apig-go/apig"
@@ -81,6 +81,7 @@ type result struct {
 	Unknown        *apig.UnknownError  `json:"unknown,omitempty"` // what settle needs
 
 	notSent bool
+	cause   error // of the outcome; nil if it is read from a report
 }
 
 // problem is why something failed. RequestID belongs to the answer, also of a
@@ -103,7 +104,7 @@ func newProblem(err error) problem {
 
 // fail gives the result the meaning of an error of the client.
 func (to *result) fail(err error) {
-	to.Outcome, to.problem, to.Unknown = outcomeNotApplied, newProblem(err), nil
+	to.Outcome, to.problem, to.Unknown, to.cause = outcomeNotApplied, newProblem(err), nil, err
 	if errors.As(err, &to.Unknown) || apig.OutcomeOf(err) == apig.Unknown {
 		to.Outcome = outcomeUnknown
 	}
@@ -143,128 +144,90 @@ func (to *result) note() string {
 		return ""
 	}
 	note := "nothing is in effect"
-	if v := to.InEffect; v != nil {
-		note = fmt.Sprintf("%s, in effect for %s", v, age(v.PublishTime))
+	if to.InEffect != nil {
+		note = fmt.Sprintf("in effect: %s", to.InEffect)
 	}
-	if v := to.Target; v != nil {
-		note += fmt.Sprintf("; would go back to %s, published %s ago", v, age(v.PublishTime))
+	if to.Target != nil {
+		note += fmt.Sprintf("; would go back to %s", to.Target)
 	}
 	return note
 }
 
-// reporter writes a report. It may be used by several goroutines at once.
-type reporter struct {
-	p        *program
-	form     string
-	progress *progress
-
-	mu     sync.Mutex
-	report report
-}
-
-// newReporter makes the reporter of a command. Without -o the report is a table on
-// a terminal, and JSON elsewhere.
-func (p *program) newReporter(command string, o common) *reporter {
-	r := &reporter{p: p, form: o.output.form, progress: p.newProgress(o, command), report: report{Command: command}}
-	_, terminal := terminalOf(p.stdout)
-	if r.form == "" && terminal {
-		r.form = formTable
-	}
-	r.form = cmp.Or(r.form, formJSON)
-	r.progress.brief = terminal && r.form == formTable
-	r.progress.silent = r.progress.silent || terminal && r.form == formLines // each line shows how far it is
-	return r
-}
-
-// begin begins the results. As the first line of a report names every API, a
-// report that was cut off does not look whole.
-func (r *reporter) begin(apis []api) {
-	r.report.Results = make([]result, len(apis))
-	if r.form == formLines {
-		first := r.report
+// begins begins the results. As the first line of a report names every API, a report
+// that was cut off does not look whole.
+func (s *session) begins(apis []api) {
+	s.report.Results = make([]result, len(apis))
+	if s.form == formLines {
+		first := s.report
 		first.Asked, first.Results, first.problem = apis, nil, problem{}
-		r.p.writeJSON(first, "")
+		s.writeJSON(first, "")
 	}
 }
 
 // keep puts a result into the report.
-func (r *reporter) keep(i int, to result) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.report.Results[i] = to
-	if r.form == formLines {
-		r.p.writeJSON(to, "")
+func (s *session) keep(i int, to result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.report.Results[i] = to
+	if s.form == formLines {
+		s.writeJSON(to, "")
 	}
 }
 
 // set reports a new result.
-func (r *reporter) set(i int, to result) {
-	r.keep(i, to)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.progress.add(to)
+func (s *session) set(i int, to result) {
+	s.keep(i, to)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.progress.add(to)
 }
 
-// fail ends a report that has no results.
-func (r *reporter) fail(code int, err error) error {
-	r.report.problem = newProblem(err)
-	r.report.Results = []result{}
-	r.report.Interrupted = code == exitInterrupted
-	return r.end(code, err)
+// fail ends a command that has found out nothing but an error.
+func (s *session) fail(err error) error {
+	code := exitCodeOf(s.outer, err)
+	s.report.problem = newProblem(err)
+	s.report.Results = []result{}
+	s.report.Interrupted = code == exitInterrupted
+	return s.end(code, err)
 }
 
-// end writes what has not been written yet, and returns the end of the command.
-func (r *reporter) end(code int, err error) error {
-	r.progress.clear()
-	defer r.progress.end()
-	r.report.ExitCode = &code
-	switch r.form {
-	case formJSON:
-		r.p.writeJSON(r.report, "  ")
-	case formLines:
-		last := r.report
-		last.Results = nil
-		r.p.writeJSON(last, "")
-	case formName:
-		for _, to := range r.report.Results {
-			if to.Outcome == outcomeApplied || to.Outcome == outcomePlanned {
-				fmt.Fprintln(r.p.stdout, clean(to.label()))
-			}
-		}
-	case formTable:
-		r.table()
+// end writes what has not been written yet, and returns the end of the command. People
+// see the end of a long table: there is what needs attention.
+func (s *session) end(code int, err error) error {
+	s.progress.clear()
+	defer s.progress.end()
+	s.report.ExitCode = &code
+	whole := s.report
+	if s.form == formLines {
+		whole.Results = nil // each is written already
 	}
-	if code == exitUnknown {
-		r.adviseUnknown()
-	}
-	if code == exitDone {
-		return nil
-	}
-	return &exit{code, err}
-}
-
-// table writes the results for people, who see the end of a long table: there is
-// what needs attention.
-func (r *reporter) table() {
+	var names []string
 	rows := [][]string{{"OUTCOME", "API", "ID", "NOTE"}}
-	results := slices.Clone(r.report.Results)
-	slices.SortStableFunc(results, func(a, b result) int { return cmp.Compare(a.attention(), b.attention()) })
+	results := slices.Clone(s.report.Results)
+	if s.form == formTable {
+		slices.SortStableFunc(results, func(a, b result) int { return cmp.Compare(a.attention(), b.attention()) })
+	}
 	for _, to := range results {
 		rows = append(rows, []string{strings.ReplaceAll(to.Outcome, "_", " "), to.label(), to.APIID, to.note()})
+		if to.Outcome == outcomeApplied || to.Outcome == outcomePlanned {
+			names = append(names, to.label())
+		}
 	}
-	if len(rows) > 1 {
-		r.p.table(rows)
+	s.write(whole, names, rows)
+	if code == exitUnknown {
+		s.adviseUnknown()
 	}
+	return ended(code, err)
 }
 
 // adviseUnknown says how to go on after an unknown outcome. Where the report itself
 // was not asked for, it goes into a file.
-func (r *reporter) adviseUnknown() {
-	if advice := r.report.missing(); advice != "" {
-		r.p.say("%s", advice)
+func (s *session) adviseUnknown() {
+	if advice := s.report.missing(); advice != "" {
+		s.say("%s", advice)
 	}
 	n := 0
-	for _, to := range r.report.Results {
+	for _, to := range s.report.Results {
 		if to.Outcome == outcomeUnknown && to.Unknown != nil {
 			n++
 		}
@@ -272,22 +235,22 @@ func (r *reporter) adviseUnknown() {
 	switch {
 	case n == 0:
 		return
-	case r.form == formJSON || r.form == formLines:
-		r.p.say("%d unknown: save this report in a FILE and run \"apig settle FILE\"", n)
+	case s.form == formJSON || s.form == formLines:
+		s.say("%d unknown: save this report in a FILE and run \"apig settle FILE\"", n)
 		return
 	}
-	text := encode(r.report, "  ")
+	text := encode(s.report, "  ")
 	f, err := os.CreateTemp(".", "apig-report-*.json")
 	if err == nil {
 		_, err = f.Write(text)
 		err = cmp.Or(err, f.Close())
 	}
 	if err != nil {
-		r.p.say("the report cannot be saved (%s); it follows:", err)
-		_, _ = r.p.stderr.Write(text)
+		s.say("the report cannot be saved (%s); it follows:", err)
+		_, _ = s.stderr.Write(text)
 		return
 	}
-	r.p.say("%d unknown: run \"apig settle %s\"", n, f.Name())
+	s.say("%d unknown: run \"apig settle %s\"", n, f.Name())
 }
 
 // missing says what to do about the APIs that a report says nothing of: "apig settle"
@@ -315,46 +278,44 @@ func (r *report) missing() string {
 	return fmt.Sprintf("the report does not say what became of %s: %s", plural(n, "API"), do)
 }
 
-func (r *reporter) unknown() (n int) {
-	for _, to := range r.report.Results {
-		if to.Outcome == outcomeUnknown {
-			n++
-		}
-	}
-	return n
-}
-
 // exitCode is the exit code of the results. Unknown is worse than an interruption,
 // that than refused credentials, and those than any other failure.
-func (r *reporter) exitCode(interrupted, refused bool) (code int) {
-	defer func() { r.report.Interrupted = interrupted && code != exitDone }()
-	var applied, failed int
-	for _, to := range r.report.Results {
-		switch to.Outcome {
-		case outcomeApplied, outcomePlanned:
+func (s *session) exitCode() (code int) {
+	interrupted := s.outer.Err() != nil
+	defer func() { s.report.Interrupted = interrupted && code != exitDone }()
+	var applied, failed, mistakes, refused int
+	for _, to := range s.report.Results {
+		switch {
+		case to.Outcome == outcomeUnknown:
+			return exitUnknown
+		case to.Outcome != outcomeNotApplied:
 			applied++
-		case outcomeNotApplied:
-			failed++
+			continue
+		case errors.Is(to.cause, apig.ErrUnauthorized):
+			refused++
+		case errors.Is(to.cause, apig.ErrInvalidArgument): // such as a remark that is too long
+			mistakes++
 		}
+		failed++
 	}
 	switch {
-	case r.unknown() > 0:
-		return exitUnknown
 	case failed == 0:
 		return exitDone
+	case mistakes == failed && applied == 0:
+		return exitUsage
 	case interrupted && applied == 0:
 		return exitInterrupted
-	case refused:
+	case refused > 0:
 		return exitAuthentication
 	}
 	return exitNotApplied
 }
 
 // readReport reads a report of an earlier run, in any form.
-func readReport(from io.Reader) (report, error) {
+func readReport(text []byte) (report, error) {
 	var was report
 	var why error
-	decoder := json.NewDecoder(from)
+	decoder := json.NewDecoder(bytes.NewReader(text))
 	for why == nil {
 		var text json.RawMessage
 		if why = decoder.Decode(&text); why == nil {
@@ -426,10 +387,11 @@ type shownVersion struct {
 	Tag         string    `json:"tag,omitempty"`
 }
 
-// String names the version by its remark and ID.
+// String names the version by its remark, ID and age.
 func (v *shownVersion) String() string {
-	if v.Remark == "" {
-		return v.VersionID
+	s := v.VersionID
+	if v.Remark != "" {
+		s = v.Remark + " (" + v.VersionID + ")"
 	}
-	return v.Remark + " (" + v.VersionID + ")"
+	return s + ", published " + age(v.PublishTime) + " ago"
 }

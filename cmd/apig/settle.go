@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"time"
@@ -12,8 +11,7 @@ import (
 )
 
 func (p *program) settleCommand() *cobra.Command {
-	var o common
-	parallel := count{4, maxParallel}
+	var o options
 	c := &cobra.Command{
 		Use:   "settle [REPORT] [flags]",
 		Short: "Find out unknown outcomes of an earlier run",
@@ -24,95 +22,81 @@ exit code of the whole report.
 
 A report of -o jsonl that was cut off, because its command was killed, names the
 APIs that are missing in it. A report of -o json is then empty. The missing APIs
-stay unknown: run the command again with its --idempotency-key, or look at
-"apig versions".`,
+stay unknown. Run the same command again, with its --idempotency-key; without a
+key see "apig status" first, and change the APIs that have not changed.`,
 		Example: `  apig publish orders -e staging -o json > r.json || apig settle r.json
   apig settle r.json -o json > settled.json
   apig publish -f settled.json            # the APIs that were not applied`,
 		Annotations: map[string]string{"exits": changeExits},
 		Args:        cobra.MaximumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			s, err := p.open(c, o, clientOptions{})
-			if err != nil {
-				return err
-			}
-			defer s.cancel()
-			return s.settle(p, args, parallel.n)
-		},
 	}
-	o.define(c, 2*time.Minute, formTable, formJSON, formLines, formName)
-	c.Flags().Lookup("output").Usage += " (default table on a terminal, json elsewhere)"
-	c.Flags().VarP(&parallel, "parallel", "p", "how many APIs may be in progress at once")
-	return c
+	o.define(c, "", 2*time.Minute, formTable, formJSON, formLines, formName)
+	o.defineParallel(c)
+	return p.command(c, &o, (*session).settle)
 }
 
 // settle writes the earlier report again, with the outcomes that it finds out.
-func (s *session) settle(p *program, args []string, parallel int) error {
-	text, err := p.readInput(append(args, "")[0])
+func (s *session) settle() error {
+	text, err := s.readInput(append(s.names, "")[0])
 	if err != nil {
-		return s.fail(exitUsage, err)
+		return s.fail(err)
 	}
-	was, err := readReport(bytes.NewReader(text))
+	was, err := readReport(text)
 	switch {
 	case err != nil:
-		return s.fail(exitUsage, err)
+		return s.fail(err)
 	case was.Command == "" && len(was.Results) == 0:
-		return s.fail(exitUnknown, errors.New(`the report is empty or cut off, and every change may have been made: run the same command again with its --idempotency-key, if it had one; otherwise see "apig status" first`))
+		return s.fail(&exit{exitUnknown, errors.New(`the report is empty or cut off, and every change may have been made: ` +
+			`run the same command again with its --idempotency-key, if it had one; otherwise see "apig status" first`)})
 	}
 	whole := was.ExitCode
 	s.report = was
 	s.report.Command = cmp.Or(was.Command, "settle")
-	s.report.Asked, s.report.ExitCode, s.report.Interrupted = nil, nil, false
+	s.report.Asked, s.report.ExitCode = nil, nil
 	var open []int
 	apis := make([]api, len(was.Results))
 	for i, to := range was.Results {
 		apis[i] = to.api
+	}
+	s.begins(apis)
+	for i, to := range was.Results {
 		if to.Outcome == outcomeUnknown {
 			open = append(open, i)
-		}
-	}
-	s.begin(apis)
-	for i, to := range was.Results {
-		if to.Outcome != outcomeUnknown {
+		} else {
 			s.keep(i, to)
 		}
 	}
 	s.progress.start(len(open))
-	inParallel(parallel, len(open), func(n int) { s.set(open[n], s.settleOne(was.Results[open[n]])) })
-	code := s.exitCode(s.outer.Err() != nil, false)
+	inParallel(s.parallel, len(open), func(n int) { s.set(open[n], s.settleOne(was.Results[open[n]])) })
+	code := s.exitCode()
 	switch {
 	case whole == nil && len(was.Asked) == 0: // it does not even name its APIs
-		err := errors.New("the report is not whole: its first and its last line are missing")
-		s.report.problem = newProblem(err)
-		return s.end(exitUnknown, err)
+		err = errors.New("the report is not whole: its first and its last line are missing")
+		code, s.report.problem = exitUnknown, newProblem(err)
 	case whole == nil && code == exitUnknown:
-		return s.end(code, errors.New("the report is not whole: its command was killed"))
+		err = errors.New("the report is not whole: its command was killed")
 	case was.Error != "": // it had failed before there were results
-		code = cmp.Or(code, *whole)
-		return s.end(code, errors.New(was.Error))
+		code, err = cmp.Or(code, *whole), errors.New(was.Error)
 	case len(open) == 0 && !s.progress.silent:
-		p.say("apig settle: nothing in the report is unknown")
+		s.say("apig settle: nothing in the report is unknown")
 	}
-	return s.end(code, nil)
+	return s.end(code, err)
 }
 
 // settleOne finds out the outcome of one change.
 func (s *session) settleOne(to result) result {
 	if to.Unknown == nil {
-		if to.Error == "" {
-			to.Error = "the report does not say what was sent"
-		}
+		to.Error = cmp.Or(to.Error, "the report does not say what was sent")
 		return to
 	}
-	client := s.client
-	if id := cmp.Or(to.Unknown.InstanceID, s.report.InstanceID); id != "" && id != s.instanceID {
-		var err error
-		if client, err = s.client.Instance(id); err != nil {
-			to.problem = newProblem(err)
-			return to
-		}
+	client, err := s.client, error(nil)
+	if id := cmp.Or(to.Unknown.InstanceID, s.report.InstanceID); id != "" && id != s.cfg.InstanceID {
+		client, err = s.client.Instance(id)
 	}
-	record, err := client.Settle(s.ctx, to.Unknown)
+	var record *apig.PublishRecord
+	if err == nil {
+		record, err = client.Settle(s.ctx, to.Unknown)
+	}
 	switch {
 	case err == nil:
 		to.succeed(record)

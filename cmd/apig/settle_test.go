@@ -19,54 +19,39 @@ import (
 // form and whether it comes from a file or from stdin.
 func TestSettle(t *testing.T) {
 	for _, form := range []string{"json", "jsonl"} {
-		t.Run(form, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newSite(t)
-				defer s.Close()
-				s.retry = apig.RetryPolicy{}
-				s.Inject(
-					gateway.ApplyThenClose().When(func(r *gateway.Request) bool { return r.APIID == s.orders && isChange(r) }),
-					gateway.CloseBefore().When(func(r *gateway.Request) bool { return r.APIID == s.users && isChange(r) }),
-				)
-				s.historyForbidden()
-				third := s.AddAPI("third")
-				was := s.run("publish", "orders", "users", third, "-m", "1.4.2", "-o", form)
-				require.Equal(t, exitUnknown, was.code, was.stderr)
-				outcomes := map[string]result{}
-				for _, to := range was.report(t).Results {
-					outcomes[to.APIID] = to
-				}
-				require.Equal(t, outcomeUnknown, outcomes[s.orders].Outcome)
-				require.Equal(t, outcomeUnknown, outcomes[s.users].Outcome)
-				require.Equal(t, outcomeApplied, outcomes[third].Outcome)
-				changes := s.changes()
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(t)
+			defer s.Close()
+			s.retry = apig.RetryPolicy{}
+			s.Inject(gateway.ApplyThenClose().When(changeOf(s.orders)), gateway.CloseBefore().When(changeOf(s.users)))
+			s.historyForbidden(0)
+			third := s.AddAPI("third")
+			was := s.want(exitUnknown, "publish", "orders", "users", third, "-m", "1.4.2", "-o", form)
+			outcomes := was.results(t)
+			require.Equal(t, outcomeUnknown, outcomes[s.orders].Outcome)
+			require.Equal(t, outcomeUnknown, outcomes[s.users].Outcome)
+			require.Equal(t, outcomeApplied, outcomes[third].Outcome)
+			changes := s.changes()
 
-				s.stdin = was.stdout
-				still := s.run("settle", "-o", form)
-				assert.Equal(t, exitUnknown, still.code, still.stdout)
-				require.Len(t, still.report(t).Results, 3)
+			s.stdin = was.stdout
+			still := s.want(exitUnknown, "settle", "-o", form)
+			require.Len(t, still.report(t).Results, 3)
+			assert.Contains(t, still.stderr, `run "apig settle`)
 
-				s.ClearFaults()
-				time.Sleep(time.Minute) // virtual: nothing lost can still arrive
-				file := filepath.Join(t.TempDir(), "report.json")
-				require.NoError(t, os.WriteFile(file, []byte(still.stdout), 0o600)) // its report can be settled too
-				got := s.run("settle", "-o", form, file)
-				assert.Equal(t, exitNotApplied, got.code, got.stdout+got.stderr)
-				outcomes = map[string]result{}
-				for _, to := range got.report(t).Results {
-					outcomes[to.APIID] = to
-				}
-				require.Len(t, outcomes, 3, "what was known is still there")
-				assert.Equal(t, outcomeApplied, outcomes[third].Outcome)
-				assert.False(t, outcomes[third].Recovered)
-				v, _ := s.Published(s.orders, release)
-				assert.Equal(t, outcomeApplied, outcomes[s.orders].Outcome)
-				assert.Equal(t, v.ID, outcomes[s.orders].Record.VersionID)
-				assert.True(t, outcomes[s.orders].Recovered)
-				assert.Nil(t, outcomes[s.orders].Unknown)
-				assert.Equal(t, outcomeNotApplied, outcomes[s.users].Outcome)
-				assert.Equal(t, changes, s.changes(), "settle changes nothing")
-			})
+			s.ClearFaults()
+			time.Sleep(time.Minute) // virtual: nothing lost can still arrive
+			file := filepath.Join(t.TempDir(), "report.json")
+			require.NoError(t, os.WriteFile(file, []byte(still.stdout), 0o600)) // its report can be settled too
+			outcomes = s.want(exitNotApplied, "settle", "-o", form, file).results(t)
+			require.Len(t, outcomes, 3, "what was known is still there")
+			assert.Equal(t, outcomeApplied, outcomes[third].Outcome)
+			assert.False(t, outcomes[third].Recovered)
+			assert.Equal(t, outcomeApplied, outcomes[s.orders].Outcome)
+			assert.Equal(t, s.inEffect(s.orders, release), outcomes[s.orders].Record.VersionID)
+			assert.True(t, outcomes[s.orders].Recovered)
+			assert.Nil(t, outcomes[s.orders].Unknown)
+			assert.Equal(t, outcomeNotApplied, outcomes[s.users].Outcome)
+			assert.Equal(t, changes, s.changes(), "settle changes nothing")
 		})
 	}
 }
@@ -76,14 +61,13 @@ func TestSettleElsewhere(t *testing.T) {
 	s := newSite(t)
 	other := s.AddInstance(s.ProjectID(), "")
 	id := other.AddAPI("elsewhere")
-	published, err := other.Publish(id, release, sentRemark("1.4.2", "0123456789"))
+	published, err := other.Publish(id, release, "1.4.2 apig:0123456789")
 	require.NoError(t, err)
+	now := time.Now().Format(time.RFC3339Nano)
 	s.stdin = `{"command":"publish","instance_id":"` + other.InstanceID() + `","exit_code":2,"results":[{"api":"elsewhere","api_id":"` + id + `",` +
-		`"outcome":"unknown","unknown":{"op":"Publish","api_id":"` + id + `","env_id":"` + release + `",` + sentWith("1.4.2", "0123456789") + `"attempts":1,` +
-		`"sent_at":"` + time.Now().Format(time.RFC3339Nano) + `","failed_at":"` + time.Now().Format(time.RFC3339Nano) + `"}}]}`
-	got := s.run("settle")
-	require.Equal(t, exitDone, got.code, got.stdout+got.stderr)
-	assert.Equal(t, published.ID, got.report(t).Results[0].Record.VersionID)
+		`"outcome":"unknown","unknown":{"op":"Publish","api_id":"` + id + `","env_id":"` + release + `","remark":"1.4.2","tag":"0123456789",` +
+		`"attempts":1,"sent_at":"` + now + `","failed_at":"` + now + `"}}]}`
+	assert.Equal(t, published.ID, s.want(exitDone, "settle").report(t).Results[0].Record.VersionID)
 }
 
 func TestSettleInput(t *testing.T) {
@@ -110,11 +94,76 @@ func TestSettleInput(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
 			s.stdin = test.report
-			got := s.run(append([]string{"settle"}, test.args...)...)
-			assert.Equal(t, test.code, got.code, got.stdout)
-			assert.Contains(t, got.stderr, test.says)
+			assert.Contains(t, s.want(test.code, append([]string{"settle"}, test.args...)...).stderr, test.says)
 		})
 	}
+}
+
+// A report without its closing line is not whole: settle names the APIs that are
+// missing in it, and does not call that a success.
+func TestCutReport(t *testing.T) {
+	s := newSite(t)
+	whole := s.want(exitDone, "publish", "orders", "users", "-o", "jsonl", "-p", "1")
+	lines := strings.SplitAfter(whole.stdout, "\n")
+	require.Len(t, lines, 5, "the APIs, two results, the end, and nothing")
+	for name, test := range map[string]struct {
+		report  string
+		code    int
+		missing []string
+	}{
+		"whole":                      {whole.stdout, exitDone, nil},
+		"all but the last line":      {strings.Join(lines[:3], ""), exitDone, nil},
+		"without a result":           {lines[0], exitUnknown, []string{"orders", "users"}},
+		"one result":                 {strings.Join(lines[:2], ""), exitUnknown, []string{"users"}},
+		"cut within a line":          {strings.Join(lines[:2], "") + lines[2][:20], exitUnknown, []string{"users"}},
+		"results alone":              {lines[1] + lines[2], exitUnknown, nil},
+		"nothing at all":             {"", exitUnknown, nil},
+		"the beginning of an object": {`{"command":"publish","results":[{"api":`, exitUnknown, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.stdin = test.report
+			got := s.want(test.code, "settle", "-o", "jsonl")
+			var missing []string
+			for _, to := range got.report(t).Results {
+				if to.Outcome == outcomeUnknown {
+					missing = append(missing, to.API)
+				}
+			}
+			assert.Equal(t, test.missing, missing)
+			if test.code == exitUnknown {
+				assert.Regexp(t, "not whole|empty or cut off", got.stderr)
+				s.stdin = got.stdout
+				s.want(exitUnknown, "settle") // its own report is no green either
+			}
+		})
+	}
+}
+
+// What to do about a cut report depends on what was running. Settling again, which
+// finds out nothing, is never the advice.
+func TestAdviceForACutReport(t *testing.T) {
+	s := newSite(t)
+	const compare = `see "apig status -e staging", and run "apig `
+	for command, advice := range map[string]string{
+		"publish -k 4711": `run the same command again with --idempotency-key "4711"; it publishes nothing twice`,
+		"publish":         compare + `publish" for the APIs that have not changed`,
+		"publish --batch": compare + `publish" for the APIs that have not changed`,
+		"offline -y":      "run the same command again with --if-published",
+		"rollback -y":     compare + `rollback" for the APIs that have not changed`,
+	} {
+		whole := s.run(append(strings.Fields(command), "orders", "users", "-e", "staging", "-o", "jsonl")...)
+		first, _, _ := strings.Cut(whole.stdout, "\n")
+		s.stdin = first + "\n"
+		for _, form := range []string{"json", "table"} {
+			got := s.want(exitUnknown, "settle", "-o", form)
+			assert.Contains(t, got.stderr, "the report does not say what became of 2 APIs: "+advice)
+			assert.NotContains(t, got.stderr, `run "apig settle`)
+		}
+		name, _, _ := strings.Cut(command, " ")
+		assert.Contains(t, s.want(exitUsage, name, "-f", "-").stderr, advice)
+	}
+	s.stdin = `{"command":"publish","results":[{"api":`
+	assert.Contains(t, s.want(exitUnknown, "settle").stderr, "run the same command again with its --idempotency-key, if it had one")
 }
 
 // Whatever a report says, it is read or refused, and what is cut off is unknown.
@@ -122,7 +171,7 @@ func FuzzReadReport(f *testing.F) {
 	f.Add(`{"command":"publish","asked":[{"api":"a"},{"api":"b"}]}` + "\n" + `{"api":"a","outcome":"applied"}` + "\n{")
 	f.Add(`{"command":"publish","results":[{"outcome":"unknown"}]}` + "\n{")
 	f.Fuzz(func(t *testing.T, text string) {
-		was, err := readReport(strings.NewReader(text))
+		was, err := readReport([]byte(text))
 		if err != nil {
 			require.Empty(t, was)
 		}

@@ -2,8 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,81 +41,68 @@ type shown struct {
 	Versions []shownVersion `json:"versions"`
 }
 
-// showFlags are the flags of status and versions.
-type showFlags struct {
-	common
-	selection
-	env      string
-	parallel count
-}
-
 func (p *program) showCommand(inEffect bool, c *cobra.Command) *cobra.Command {
-	var o showFlags
+	var o options
 	c.Annotations = map[string]string{"exits": readExits}
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if o.names = args; !inEffect && o.selection.empty() {
-			return errors.New("name APIs, or give --file or --group")
-		}
-		return p.show(c, o, inEffect)
+	if !inEffect {
+		c.Args = o.someAPIs
 	}
-	o.common.output.form = formTable
-	o.common.define(c, defaultTimeout, formTable, formJSON, formName)
-	o.selection.define(c)
-	o.parallel = count{4, maxParallel}
-	c.Flags().StringVarP(&o.env, "env", "e", "", "name or ID of the only `environment` to show")
-	c.Flags().VarP(&o.parallel, "parallel", "p", "how many requests may be in progress at once")
-	p.completeNames(c)
-	return c
+	o.define(c, formTable, defaultTimeout, formTable, formJSON, formName)
+	o.defineAPIs(p, c, "all its APIs", "name or ID of the only `environment` to show")
+	return p.command(c, &o, func(s *session) error { return s.show(inEffect) })
 }
 
-func (p *program) show(c *cobra.Command, o showFlags, inEffect bool) error {
-	if _, err := o.selection.read(p, true); err != nil {
-		return p.endList(c, o.output.form, nil, err)
+// show shows the versions of APIs, or only those that are in effect.
+func (s *session) show(inEffect bool) error {
+	if _, err := s.readFile(true); err != nil {
+		return s.fail(err)
 	}
-	client, ctx, cancel, err := p.reader(c, o.common)
-	if err != nil {
-		return p.endList(c, o.output.form, nil, err)
-	}
-	defer cancel()
 	envID := ""
-	if o.env != "" {
-		env, err := environment(ctx, client, o.env)
+	if s.env != "" {
+		env, err := s.environment(s.env)
 		if err != nil {
-			return p.endList(c, o.output.form, nil, err)
+			return s.fail(err)
 		}
 		envID = env.ID
 	}
-	targets, err := o.selection.find(ctx, client)
+	targets, err := s.find()
 	if err != nil {
-		return p.endList(c, o.output.form, nil, err)
+		return s.fail(err)
 	}
 	apis := make([]shown, len(targets))
 	errs := make([]error, len(targets))
-	inParallel(o.parallel.n, len(targets), func(i int) { apis[i], errs[i] = readShown(ctx, client, targets[i], envID, inEffect) })
-	l := &list{key: "apis", rows: apis, header: []string{"API", "ID", "ENVIRONMENT", "AGE", "REMARK"}}
+	inParallel(s.parallel, len(targets), func(i int) { apis[i], errs[i] = s.readShown(targets[i], envID, inEffect) })
+	var names []string
+	table := [][]string{{"API", "ID", "ENV", "AGE", "REMARK"}}
 	if !inEffect {
-		l.header = []string{"API", "ENVIRONMENT", "VERSION", "IN EFFECT", "AGE", "REMARK"}
+		table = [][]string{{"API", "ENV", "VERSION", "IN EFFECT", "AGE", "REMARK"}}
 	}
+	code := exitDone
 	for i, a := range apis {
-		l.add(a, inEffect)
+		names = append(names, a.label())
+		table = append(table, a.rows(inEffect)...)
 		if errs[i] != nil {
-			p.say("apig %s: %s: %s", c.Name(), a.label(), a.Error)
+			s.say("apig %s: %s: %s", s.report.Command, a.label(), a.Error)
+			code = cmp.Or(code, exitCodeOf(s.outer, errs[i]))
 		}
 	}
-	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
-		l.code = exitCodeOf(c.Context(), errs[i])
-	}
-	return p.endList(c, o.output.form, l, nil)
+	return s.list(code, "apis", apis, names, table)
+}
+
+// list writes a list of things, which has a name in JSON, and ends the command.
+func (s *session) list(code int, name string, things any, names []string, table [][]string) error {
+	s.write(map[string]any{"command": s.report.Command, "exit_code": code, name: things}, names, table)
+	return ended(code, nil)
 }
 
 // readShown reads the versions of one API, unless the list of APIs has said
 // already that none is in effect.
-func readShown(ctx context.Context, client *apig.Client, t target, envID string, inEffect bool) (shown, error) {
+func (s *session) readShown(t target, envID string, inEffect bool) (shown, error) {
 	a := shown{api: t.api(), Versions: []shownVersion{}}
 	err := t.err
 	if err == nil && (!inEffect || !t.listed || len(t.environments) > 0) {
 		var all []shownVersion
-		if all, err = versions(ctx, client, t.id, envID); err == nil {
+		if all, err = s.versions(t.id, envID); err == nil {
 			a.Versions = slices.DeleteFunc(all, func(v shownVersion) bool { return inEffect && !v.InEffect })
 		}
 	}
@@ -127,15 +112,14 @@ func readShown(ctx context.Context, client *apig.Client, t target, envID string,
 	return a, err
 }
 
-// add adds the lines of an API to a table: one for each version, or one that says
-// that there is none.
-func (l *list) add(a shown, inEffect bool) {
-	l.names = append(l.names, a.label())
+// rows are the lines of an API in a table: one for each version, or one that says that
+// there is none.
+func (a shown) rows(inEffect bool) (rows [][]string) {
 	row := func(env, age, remark string, v shownVersion) {
 		if inEffect {
-			l.cells = append(l.cells, []string{a.label(), a.APIID, env, age, remark})
+			rows = append(rows, []string{a.label(), a.APIID, env, age, remark})
 		} else {
-			l.cells = append(l.cells, []string{a.label(), env, v.VersionID, map[bool]string{true: "yes"}[v.InEffect], age, remark})
+			rows = append(rows, []string{a.label(), env, v.VersionID, map[bool]string{true: "yes"}[v.InEffect], age, remark})
 		}
 	}
 	switch {
@@ -147,10 +131,11 @@ func (l *list) add(a shown, inEffect bool) {
 	for _, v := range a.Versions {
 		row(cmp.Or(v.EnvName, v.EnvID), age(v.PublishTime), v.Remark, v)
 	}
+	return rows
 }
 
 func (p *program) listCommand() *cobra.Command {
-	var o common
+	var o options
 	kinds := []string{"apis", "environments", "groups"}
 	c := &cobra.Command{
 		Use:   "list apis|environments|groups [flags]",
@@ -166,110 +151,67 @@ func (p *program) listCommand() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error {
-			client, ctx, cancel, err := p.reader(c, o)
-			if err != nil {
-				return p.endList(c, o.output.form, nil, err)
-			}
-			defer cancel()
-			l, err := readList(ctx, client, args[0])
-			return p.endList(c, o.output.form, l, err)
-		},
 	}
-	o.output.form = formTable
-	o.define(c, defaultTimeout, formTable, formJSON, formName)
-	return c
+	o.define(c, formTable, defaultTimeout, formTable, formJSON, formName)
+	return p.command(c, &o, (*session).listKind)
 }
 
-// list is what a command that reads has to write.
-type list struct {
-	key    string // of the rows in JSON
-	rows   any
-	header []string
-	cells  [][]string
-	names  []string
-	code   int
+// place is an environment or a group, as lists show it.
+type place struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	APIs int    `json:"apis,omitempty"` // of a group
 }
 
-func readList(ctx context.Context, client *apig.Client, kind string) (*list, error) {
-	l := &list{key: kind}
+// listKind lists all things of one kind.
+func (s *session) listKind() error {
+	kind := s.names[0]
+	var names []string
+	var table [][]string
+	places := []place{}
 	if kind == "environments" {
-		all, err := environments(ctx, client)
-		l.rows, l.header = append([]apig.Environment{}, all...), []string{"NAME", "ID"}
-		for _, e := range all {
-			l.names = append(l.names, e.Name)
-			l.cells = append(l.cells, []string{e.Name, e.ID})
+		all, err := s.environments()
+		if err != nil {
+			return s.fail(err)
 		}
-		return l, err
+		table = [][]string{{"NAME", "ID"}}
+		for _, e := range all {
+			places = append(places, place{ID: e.ID, Name: e.Name})
+			names = append(names, e.Name)
+			table = append(table, []string{e.Name, e.ID})
+		}
+		return s.list(exitDone, kind, places, names, table)
 	}
-	all, err := listAPIs(ctx, client, apig.APIQuery{})
+	all, err := s.listAPIs(apig.APIQuery{})
+	if err != nil {
+		return s.fail(err)
+	}
 	if kind == "apis" {
 		apis := []api{}
-		l.header = []string{"API", "ID", "PUBLISHED IN"}
+		table = [][]string{{"API", "ID", "PUBLISHED IN"}}
 		for _, t := range all {
 			var in []string
 			for _, e := range t.environments {
 				in = append(in, cmp.Or(e.Name, e.ID))
 			}
 			apis = append(apis, t.api())
-			l.names = append(l.names, t.String())
-			l.cells = append(l.cells, []string{t.String(), t.id, strings.Join(in, ", ")})
+			names = append(names, t.String())
+			table = append(table, []string{t.String(), t.id, strings.Join(in, ", ")})
 		}
-		l.rows = apis
-		return l, err
+		return s.list(exitDone, kind, apis, names, table)
 	}
-	type group struct {
-		ID   string `json:"id"`
-		Name string `json:"name"`
-		APIs int    `json:"apis"`
-	}
-	groups := []group{}
 	for _, t := range all {
-		i := slices.IndexFunc(groups, func(g group) bool { return g.ID == t.groupID })
+		i := slices.IndexFunc(places, func(g place) bool { return g.ID == t.groupID })
 		if i < 0 {
-			i = len(groups)
-			groups = append(groups, group{ID: t.groupID, Name: t.group})
+			i = len(places)
+			places = append(places, place{ID: t.groupID, Name: t.group})
 		}
-		groups[i].APIs++
+		places[i].APIs++
 	}
-	l.rows, l.header = groups, []string{"GROUP", "ID", "APIS"}
-	for _, g := range groups {
-		l.names = append(l.names, g.Name)
-		l.cells = append(l.cells, []string{g.Name, g.ID, fmt.Sprint(g.APIs)})
+	table = [][]string{{"GROUP", "ID", "APIS"}}
+	for _, g := range places {
+		names = append(names, g.Name)
+		table = append(table, []string{g.Name, g.ID, fmt.Sprint(g.APIs)})
 	}
-	return l, err
-}
-
-// reader makes the client of a command that reads.
-func (p *program) reader(c *cobra.Command, o common) (*apig.Client, context.Context, context.CancelFunc, error) {
-	client, _, err := p.newClient(clientOptions{verbose: o.verbose && !o.quiet})
-	ctx, cancel := context.WithTimeout(c.Context(), o.timeout)
-	return client, ctx, cancel, err
-}
-
-// endList writes a list, or why there is none, and ends the command.
-func (p *program) endList(c *cobra.Command, form string, l *list, err error) error {
-	if err != nil {
-		l = &list{code: exitCodeOf(c.Context(), err)}
-	}
-	switch form {
-	case formJSON:
-		if err == nil {
-			p.writeJSON(map[string]any{"command": c.Name(), "exit_code": l.code, l.key: l.rows}, "  ")
-		} else {
-			p.writeJSON(report{Command: c.Name(), ExitCode: &l.code, problem: newProblem(err)}, "  ")
-		}
-	case formName:
-		for _, name := range l.names {
-			fmt.Fprintln(p.stdout, clean(name))
-		}
-	case formTable:
-		if len(l.cells) > 0 {
-			p.table(append([][]string{l.header}, l.cells...))
-		}
-	}
-	if l.code == exitDone {
-		return nil
-	}
-	return &exit{l.code, err}
+	return s.list(exitDone, kind, places, names, table)
 }
