@@ -108,7 +108,7 @@ func (s *session) change() error {
 	}
 	apis := make([]api, len(targets))
 	for i, t := range targets {
-		apis[i] = t.api()
+		apis[i] = t.api
 	}
 	s.begins(apis)
 	what := fmt.Sprintf("%s %s %s", s.report.Command, plural(len(targets), "API"), s.report.where())
@@ -201,7 +201,7 @@ func (s *session) forEach(targets []target, size, workers int, do func([]target)
 // plan says what the change would do to an API, or why nothing is sent.
 func (s *session) plan(targets []target) []result {
 	t := targets[0]
-	to := result{api: t.api(), Outcome: outcomePlanned}
+	to := result{api: t.api, Outcome: outcomePlanned}
 	err := t.err
 	if err == nil && !s.dryRun {
 		return notSent(targets, errors.New("other APIs were not found"))
@@ -250,7 +250,7 @@ func (s *session) foresee(to *result) error {
 
 // sendOne makes the change for one API.
 func (s *session) sendOne(targets []target) []result {
-	id, env := targets[0].id, s.report.EnvID
+	id, env := targets[0].APIID, s.report.EnvID
 	var record *apig.PublishRecord
 	var err error
 	switch {
@@ -270,7 +270,7 @@ func (s *session) sendOne(targets []target) []result {
 func (s *session) sendBatch(targets []target) []result {
 	ids := make([]string, len(targets))
 	for i, t := range targets {
-		ids[i] = t.id
+		ids[i] = t.APIID
 	}
 	var done *apig.BatchResult
 	var err error
@@ -291,7 +291,7 @@ func (s *session) sendBatch(targets []target) []result {
 
 // result is what a record or an error of the client means.
 func (s *session) result(t target, record *apig.PublishRecord, err error) result {
-	to := result{api: t.api()}
+	to := result{api: t.api}
 	switch {
 	case err == nil:
 		to.succeed(record)
@@ -307,7 +307,7 @@ func (s *session) result(t target, record *apig.PublishRecord, err error) result
 func notSent(targets []target, why error) []result {
 	results := make([]result, len(targets))
 	for i, t := range targets {
-		results[i] = result{api: t.api(), notSent: true}
+		results[i] = result{api: t.api, notSent: true}
 		results[i].fail(fmt.Errorf("not sent: %w", why))
 	}
 	return results
@@ -338,7 +338,7 @@ func (s *session) agreed(what string, targets []target) bool {
 	}
 	var names []string
 	for _, t := range targets[:min(len(targets), 5)] {
-		names = append(names, t.String())
+		names = append(names, t.label())
 	}
 	if more := len(targets) - len(names); more > 0 {
 		names = append(names, fmt.Sprintf("and %d more", more))

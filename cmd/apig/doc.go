@@ -19,17 +19,9 @@
 //
 // # Exit codes
 //
-//	0    done: all changes are made
-//	1    not applied: at least one change was not made, or something was not found
-//	     or could not be read
-//	2    unknown: at least one change may have been made; give the report to settle
-//	64   usage or configuration: nothing was sent
-//	77   the credentials were refused
-//	130  interrupted: nothing has changed
-//
-// If several apply, the first of 2, 130, 77 and 1 counts. After the first SIGINT or
-// SIGTERM nothing more is sent, and the report is written; after the second the
-// program ends at once.
+// "apig -h" lists them. If several apply, the first of 2, 130, 77 and 1 counts. After the
+// first SIGINT or SIGTERM nothing more is sent, and the report is written; after the
+// second the program ends at once.
 //
 // # Reports
 //

@@ -40,7 +40,7 @@ be read. It changes nothing, and prints no secret. "apig whoami" is the same.`,
 			for _, made := range d.checks {
 				rows = append(rows, []string{map[bool]string{true: "ok", false: "FAILED"}[made.OK], made.Name, made.Detail})
 			}
-			return d.list(code, "checks", d.checks, nil, rows)
+			return d.list(code, "checks", d.checks, rows)
 		},
 	}
 	o.define(c, formTable, time.Minute, formTable, formJSON)
@@ -85,7 +85,9 @@ func (d *doctor) run() int {
 		d.found("credentials", "%s", d.credentials())
 	}
 	if wrong != nil {
-		d.failed("configuration", "%s; correct these variables", message(wrong))
+		for what := range strings.SplitSeq(message(wrong), "; ") {
+			d.failed("configuration", "%s", what)
+		}
 		return exitUsage
 	}
 	all, err := d.environments()
@@ -123,11 +125,11 @@ func (d *doctor) history() {
 		d.found("history", "not tried: the gateway has no API")
 		return
 	}
-	if _, err = d.versions(all[0].id, ""); err != nil {
+	if _, err = d.versions(all[0].APIID, ""); err != nil {
 		d.failed("history", "%s%s; without it a lost answer stays unknown", message(err), advice(err))
 		return
 	}
-	d.found("history", "readable (tried with %s)", all[0].name)
+	d.found("history", "readable (tried with %s)", all[0].APIName)
 }
 
 // advice is what to do about an error.

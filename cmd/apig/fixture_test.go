@@ -88,10 +88,14 @@ func (p *program) record(ctx context.Context, args []string) ran {
 	return ran{code, stdout.String(), stderr.String()}
 }
 
-// onSystem runs the program with the environment of the process.
-func onSystem(ctx context.Context, stdout io.Writer, args ...string) ran {
-	p := &program{stdin: strings.NewReader(""), stdout: stdout, getenv: os.Getenv, config: apig.ConfigFromEnv}
-	return p.record(ctx, args)
+// onSystem runs the program with the environment of the process. It is to end with this
+// exit code.
+func onSystem(t *testing.T, code int, args ...string) ran {
+	t.Helper()
+	p := &program{stdin: strings.NewReader(""), getenv: os.Getenv, config: apig.ConfigFromEnv}
+	got := p.record(t.Context(), args)
+	assert.Equal(t, code, got.code, "%v: %s%s", args, got.stdout, got.stderr)
+	return got
 }
 
 // report reads the report in either form.

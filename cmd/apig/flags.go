@@ -141,6 +141,14 @@ func emptyFlag(c *cobra.Command) (err error) {
 	return err
 }
 
+// oneOf refuses arguments that are not one of the valid ones.
+func oneOf(c *cobra.Command, args []string) error {
+	if len(args) != 1 || !slices.Contains(c.ValidArgs, args[0]) {
+		return fmt.Errorf("name one of %s", strings.Join(c.ValidArgs, ", "))
+	}
+	return nil
+}
+
 // complete completes the values of a flag.
 func complete(c *cobra.Command, flag string, values ...string) {
 	// It fails only for a flag that is not defined, which the tests would see.
@@ -170,7 +178,7 @@ func (p *program) completeNames(c *cobra.Command) {
 	c.ValidArgsFunction = ask(func(s *session) (names []string) {
 		all, _ := s.listAPIs(apig.APIQuery{})
 		for _, t := range all {
-			names = append(names, t.String())
+			names = append(names, t.label())
 		}
 		return names
 	})

@@ -221,7 +221,7 @@ gateway for the names of APIs and environments.`,
   apig completion fish > ~/.config/fish/completions/apig.fish`,
 		Annotations: map[string]string{"exits": "  0    done\n  64   usage\n"},
 		ValidArgs:   []string{"bash", "zsh", "fish", "powershell"},
-		Args:        cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args:        oneOf,
 		RunE: func(c *cobra.Command, args []string) error {
 			switch args[0] {
 			case "bash":

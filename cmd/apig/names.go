@@ -23,20 +23,12 @@ const fewNames = 16
 
 // target is an API as it was asked for and as it was found.
 type target struct {
-	asked        string
-	id           string
-	name         string
-	group        string
+	api
 	groupID      string
 	environments []apig.Environment
 	listed       bool  // the gateway has shown it
 	err          error // it could not be found
 }
-
-func (t target) api() api { return api{API: t.asked, APIID: t.id, APIName: t.name, Group: t.group} }
-
-// String is a name that finds the API again.
-func (t target) String() string { return t.api().label() }
 
 // all reports whether the command is about no APIs in particular.
 func (o *options) all() bool { return len(o.names) == 0 && o.file == "" && o.group == "" }
@@ -75,7 +67,7 @@ func (s *session) readFile(all bool) (*report, error) {
 				return nil, mistakef("%s: the outcome of %s is unknown; run \"apig settle %[1]s\" first", s.file, to.label())
 			case to.Outcome != outcomeApplied || all:
 				s.names = append(s.names, cmp.Or(to.APIID, to.API))
-				s.known = append(s.known, target{id: to.APIID, name: to.APIName, group: to.Group})
+				s.known = append(s.known, target{api: to.api})
 			}
 		}
 		return &was, nil
@@ -152,31 +144,32 @@ func (s *session) find() (known []target, err error) {
 func resolve(names []string, known []target) []target {
 	byName, byID := map[string][]target{}, map[string]target{}
 	for _, t := range known {
-		if _, again := byID[strings.ToLower(t.id)]; again {
+		if _, again := byID[strings.ToLower(t.APIID)]; again {
 			continue
 		}
-		byID[strings.ToLower(t.id)] = t
-		byName[t.name] = append(byName[t.name], t)
-		byName[t.group+"/"+t.name] = append(byName[t.group+"/"+t.name], t)
+		byID[strings.ToLower(t.APIID)] = t
+		byName[t.APIName] = append(byName[t.APIName], t)
+		byName[t.Group+"/"+t.APIName] = append(byName[t.Group+"/"+t.APIName], t)
 	}
 	seen := map[string]bool{}
 	var targets []target
 	for _, name := range names {
-		t := target{id: name}
-		if found, ok := byID[strings.ToLower(name)]; isID(name) && ok {
+		var t target
+		found, ok := byID[strings.ToLower(name)]
+		switch named := byName[name]; {
+		case isID(name) && ok:
 			t = found
-		} else if !isID(name) {
-			switch named := byName[name]; len(named) {
-			case 0:
-				t = target{err: fmt.Errorf("no API is named %q", name)}
-			case 1:
-				t = named[0]
-			default:
-				t = target{err: ambiguous(name, named)}
-			}
+		case isID(name):
+			t.APIID = name
+		case len(named) == 1:
+			t = named[0]
+		case len(named) > 1:
+			t.err = ambiguous(name, named)
+		default:
+			t.err = fmt.Errorf("no API is named %q; \"apig list apis\" shows all", name)
 		}
-		t.asked = name
-		key := cmp.Or(strings.ToLower(t.id), name)
+		t.API = name
+		key := cmp.Or(strings.ToLower(t.APIID), name)
 		if !seen[key] {
 			targets = append(targets, t)
 		}
@@ -189,7 +182,7 @@ func resolve(names []string, known []target) []target {
 func ambiguous(name string, candidates []target) error {
 	var each []string
 	for _, t := range candidates[:min(len(candidates), 10)] {
-		each = append(each, fmt.Sprintf("%s (ID %s)", t, t.id))
+		each = append(each, fmt.Sprintf("%s (ID %s)", t.label(), t.APIID))
 	}
 	return fmt.Errorf("%d APIs are named %q: %s", len(candidates), name, strings.Join(each, ", "))
 }
@@ -204,7 +197,7 @@ func (s *session) members() ([]target, error) {
 	if err != nil {
 		return nil, err
 	}
-	targets = slices.DeleteFunc(targets, func(t target) bool { return !isID(s.group) && t.group != s.group })
+	targets = slices.DeleteFunc(targets, func(t target) bool { return !isID(s.group) && t.Group != s.group })
 	var groups []string
 	for _, t := range targets {
 		if !slices.Contains(groups, t.groupID) {
@@ -226,9 +219,8 @@ func (s *session) listAPIs(query apig.APIQuery) (targets []target, err error) {
 		if err != nil {
 			return nil, err
 		}
-		targets = append(targets, target{
-			asked: a.Name, id: a.ID, name: a.Name, group: a.GroupName, groupID: a.GroupID, environments: a.Environments, listed: true,
-		})
+		found := api{API: a.Name, APIID: a.ID, APIName: a.Name, Group: a.GroupName}
+		targets = append(targets, target{api: found, groupID: a.GroupID, environments: a.Environments, listed: true})
 	}
 	return targets, nil
 }

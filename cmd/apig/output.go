@@ -99,12 +99,15 @@ func layout(rows [][]string, width int) string {
 	last := len(rows[0]) - 1
 	begin, beneath, at := make([]int, last+1), make([]bool, last+1), 0
 	for i := range begin {
-		widest := 0
+		widest, word := 0, least
 		for _, row := range rows {
 			widest = max(widest, utf8.RuneCountInString(row[i]))
+			for s := range strings.FieldsSeq(row[i]) {
+				word = max(word, utf8.RuneCountInString(s))
+			}
 		}
 		if i == last {
-			widest = min(widest, least)
+			widest = min(widest, word)
 		}
 		if beneath[i] = width > 0 && i > 0 && at+widest > width; beneath[i] {
 			at = indent
@@ -169,12 +172,12 @@ func width(stream any) int {
 	return columns
 }
 
-// age is how long ago something was, in one unit.
+// age is how long ago something was, in one unit; empty if that is not known.
 func age(t time.Time) string {
 	d := time.Since(t)
 	switch {
 	case t.IsZero():
-		return "?"
+		return ""
 	case d < 2*time.Minute:
 		return fmt.Sprintf("%ds", max(0, int(d.Seconds())))
 	case d < 2*time.Hour:

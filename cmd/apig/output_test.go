@@ -53,11 +53,10 @@ func TestHelp(t *testing.T) {
 
 func TestQuietAndVerbose(t *testing.T) {
 	s := newSite(t)
-	got := s.run("publish", "orders")
+	got := s.want(exitDone, "publish", "orders")
 	assert.Regexp(t, `^publish 1 API in RELEASE .*\n1/1 publish DEFAULT/orders: applied\n1/1: 1 done, 0 unknown, 0 failed, [0-9.]+/s\n$`, got.stderr)
-	got = s.run("publish", "orders", "-qv")
-	assert.Empty(t, got.stderr)
-	got = s.run("publish", "orders", "--verbose")
+	assert.Empty(t, s.want(exitDone, "publish", "orders", "-qv").stderr)
+	got = s.want(exitDone, "publish", "orders", "--verbose")
 	assert.Contains(t, got.stderr, "op=Publish")
 	assert.NotContains(t, got.stdout+got.stderr, s.Token())
 }
@@ -67,18 +66,19 @@ func TestQuietAndVerbose(t *testing.T) {
 func TestForms(t *testing.T) {
 	t.Chdir(t.TempDir())
 	s := newSite(t)
-	third, fourth := s.AddAPI("third"), s.AddAPI("fourth")
+	third, fourth, fifth := s.AddAPI("third"), s.AddAPI("fourth"), s.AddAPI("fifth")
 	s.historyForbidden(0)
 	s.Inject(gateway.BadRequest().When(changeOf(s.users)).Always(), gateway.ApplyThenClose().When(changeOf(s.orders)).Always())
 	s.Inject(gateway.Unauthorized().When(changeOf(third)).Always())
-	args := []string{"publish", "orders", "users", "fourth", "third", "DEFAULT/users", "-p", "1", "-o"}
+	args := []string{"publish", "orders", "users", "fourth", "third", "fifth", "-p", "1", "-o"}
 	got := s.want(exitUnknown, append(args, "table")...)
 	assert.Regexp(t, `^OUTCOME +API +ID +NOTE
 applied +DEFAULT/fourth +`+fourth+`
+not applied +DEFAULT/fifth +`+fifth+` +not sent: the credentials were refused: .*
 not applied +DEFAULT/users +`+s.users+` +.*APIG.2011.*
 not applied +DEFAULT/third +`+third+` +.*
 unknown +DEFAULT/orders +`+s.orders+` `, got.stdout)
-	assert.Contains(t, got.stderr, "1 done, 1 unknown, 2 failed")
+	assert.Contains(t, got.stderr, "1 done, 1 unknown, 2 failed, 1 not sent")
 	assert.Equal(t, "DEFAULT/fourth\n", s.want(exitUnknown, append(args, "name")...).stdout)
 
 	// Where the report was not asked for, an unknown outcome is saved for settle.
@@ -224,6 +224,7 @@ func TestTableFitsTheTerminal(t *testing.T) {
 	} {
 		assert.Equal(t, want, layout(rows, width), "%d columns", width)
 	}
+	assert.Equal(t, "CHECK\n  DETAIL\ngateway\n  "+id+"\n", layout([][]string{{"CHECK", "DETAIL"}, {"gateway", id}}, 36))
 	for line := range strings.Lines(layout(rows, 20)) {
 		assert.True(t, len(line) <= 21 || strings.TrimSpace(line) == id, line)
 	}

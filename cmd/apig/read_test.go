@@ -142,12 +142,12 @@ func TestRollback(t *testing.T) {
 	current := s.publish(s.orders, s.staging, "3")
 	elsewhere := s.publish(s.orders, release, "elsewhere")
 
-	for arg, versions := range map[string][2]string{ // in effect, and to go back to
+	for arg, want := range map[string][2]string{ // in effect, and to go back to
 		"--env=staging": {current, before}, "--version-id=" + oldest: {current, oldest}, "--version-id=" + elsewhere: {elsewhere, elsewhere},
 	} {
 		to := s.want(exitDone, "rollback", "orders", arg, "--dry-run").report(t).Results[0]
-		assert.Equal(t, versions, [2]string{to.InEffect.VersionID, to.Target.VersionID})
-		assert.Regexp(t, `^in effect: (3|elsewhere) \(`+versions[0]+`\), published \S+ ago; would go back to (1|2|elsewhere) \(`+versions[1]+`\), published \S+ ago$`, to.note())
+		assert.Equal(t, want, [2]string{to.InEffect.VersionID, to.Target.VersionID})
+		assert.Regexp(t, `^in effect: (3|elsewhere) \(`+want[0]+`\), published \S+ ago; would go back to (1|2|elsewhere) \(`+want[1]+`\), published \S+ ago$`, to.note())
 	}
 	require.Equal(t, current, s.inEffect(s.orders, s.staging), "a dry run changes nothing")
 

@@ -331,13 +331,13 @@ func readReport(text []byte) (report, error) {
 }
 
 // add takes the next line of a report, or an object that is a whole one.
-func (was *report) add(text json.RawMessage) error {
+func (r *report) add(text json.RawMessage) error {
 	var to result
 	if err := json.Unmarshal(text, &to); err != nil {
 		return err
 	}
 	if to.Outcome != "" {
-		was.Results = append(was.Results, to)
+		r.Results = append(r.Results, to)
 		return nil
 	}
 	var line report
@@ -346,29 +346,29 @@ func (was *report) add(text json.RawMessage) error {
 		return err
 	case line.Command == "":
 		return errors.New("it names no command")
-	case was.ExitCode != nil, was.Command != "" && line.ExitCode == nil:
+	case r.ExitCode != nil, r.Command != "" && line.ExitCode == nil:
 		return errors.New("there are two reports in it")
 	case line.Results == nil:
-		line.Results = was.Results
+		line.Results = r.Results
 	}
-	line.Asked = append(was.Asked, line.Asked...)
-	*was = line
+	line.Asked = append(r.Asked, line.Asked...)
+	*r = line
 	return nil
 }
 
 // complete adds a result for each API that has none. A report without its closing
 // line was cut off: the command was killed, or what wrote the report was.
-func (was *report) complete() {
-	if was.ExitCode != nil {
+func (r *report) complete() {
+	if r.ExitCode != nil {
 		return
 	}
 	known := map[string]bool{}
-	for _, to := range was.Results {
+	for _, to := range r.Results {
 		known[to.APIID+"\n"+to.API] = true
 	}
-	for _, a := range was.Asked {
+	for _, a := range r.Asked {
 		if !known[a.APIID+"\n"+a.API] {
-			was.Results = append(was.Results, result{api: a, Outcome: outcomeUnknown, problem: problem{
+			r.Results = append(r.Results, result{api: a, Outcome: outcomeUnknown, problem: problem{
 				Error: "the report ends before this API; the change may have been made",
 			}})
 		}
@@ -393,5 +393,5 @@ func (v *shownVersion) String() string {
 	if v.Remark != "" {
 		s = v.Remark + " (" + v.VersionID + ")"
 	}
-	return s + ", published " + age(v.PublishTime) + " ago"
+	return s + ", published " + cmp.Or(age(v.PublishTime), "?") + " ago"
 }

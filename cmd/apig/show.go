@@ -39,6 +39,8 @@ type shown struct {
 	api
 	problem
 	Versions []shownVersion `json:"versions"`
+
+	cause error // of the problem
 }
 
 func (p *program) showCommand(inEffect bool, c *cobra.Command) *cobra.Command {
@@ -70,73 +72,69 @@ func (s *session) show(inEffect bool) error {
 		return s.fail(err)
 	}
 	apis := make([]shown, len(targets))
-	errs := make([]error, len(targets))
-	inParallel(s.parallel, len(targets), func(i int) { apis[i], errs[i] = s.readShown(targets[i], envID, inEffect) })
-	var names []string
+	inParallel(s.parallel, len(targets), func(i int) { apis[i] = s.readShown(targets[i], envID, inEffect) })
 	table := [][]string{{"API", "ID", "ENV", "AGE", "REMARK"}}
 	if !inEffect {
-		table = [][]string{{"API", "ENV", "VERSION", "IN EFFECT", "AGE", "REMARK"}}
+		table = [][]string{{"API", "ENV", "VERSION", "CURRENT", "AGE", "REMARK"}}
 	}
 	code := exitDone
-	for i, a := range apis {
-		names = append(names, a.label())
+	for _, a := range apis {
 		table = append(table, a.rows(inEffect)...)
-		if errs[i] != nil {
+		if a.cause != nil {
 			s.say("apig %s: %s: %s", s.report.Command, a.label(), a.Error)
-			code = cmp.Or(code, exitCodeOf(s.outer, errs[i]))
+			code = cmp.Or(code, exitCodeOf(s.outer, a.cause))
 		}
 	}
-	return s.list(code, "apis", apis, names, table)
+	return s.list(code, "apis", apis, table)
 }
 
-// list writes a list of things, which has a name in JSON, and ends the command.
-func (s *session) list(code int, name string, things any, names []string, table [][]string) error {
-	s.write(map[string]any{"command": s.report.Command, "exit_code": code, name: things}, names, table)
+// list writes a list of things, which has a key in JSON, and ends the command. The first
+// column of its table has their names.
+func (s *session) list(code int, key string, things any, table [][]string) error {
+	var names []string
+	for _, row := range table[1:] {
+		names = append(names, row[0])
+	}
+	s.write(map[string]any{"command": s.report.Command, "exit_code": code, key: things}, slices.Compact(names), table)
 	return ended(code, nil)
 }
 
 // readShown reads the versions of one API, unless the list of APIs has said
 // already that none is in effect.
-func (s *session) readShown(t target, envID string, inEffect bool) (shown, error) {
-	a := shown{api: t.api(), Versions: []shownVersion{}}
-	err := t.err
-	if err == nil && (!inEffect || !t.listed || len(t.environments) > 0) {
+func (s *session) readShown(t target, envID string, inEffect bool) shown {
+	a := shown{api: t.api, Versions: []shownVersion{}, cause: t.err}
+	if a.cause == nil && (!inEffect || !t.listed || len(t.environments) > 0) {
 		var all []shownVersion
-		if all, err = s.versions(t.id, envID); err == nil {
-			a.Versions = slices.DeleteFunc(all, func(v shownVersion) bool { return inEffect && !v.InEffect })
-		}
+		all, a.cause = s.versions(t.APIID, envID)
+		a.Versions = append(a.Versions, slices.DeleteFunc(all, func(v shownVersion) bool { return inEffect && !v.InEffect })...)
 	}
-	if err != nil {
-		a.problem = newProblem(err)
+	if a.cause != nil {
+		a.problem = newProblem(a.cause)
 	}
-	return a, err
+	return a
 }
 
 // rows are the lines of an API in a table: one for each version, or one that says that
 // there is none.
 func (a shown) rows(inEffect bool) (rows [][]string) {
-	row := func(env, age, remark string, v shownVersion) {
-		if inEffect {
-			rows = append(rows, []string{a.label(), a.APIID, env, age, remark})
-		} else {
-			rows = append(rows, []string{a.label(), env, v.VersionID, map[bool]string{true: "yes"}[v.InEffect], age, remark})
-		}
-	}
-	switch {
-	case a.Error != "":
-		row("?", "?", "", shownVersion{})
-	case len(a.Versions) == 0:
-		row("", "", "", shownVersion{})
+	if a.Error != "" {
+		a.Versions = []shownVersion{{EnvName: "?"}}
+	} else if len(a.Versions) == 0 {
+		a.Versions = []shownVersion{{}}
 	}
 	for _, v := range a.Versions {
-		row(cmp.Or(v.EnvName, v.EnvID), age(v.PublishTime), v.Remark, v)
+		env, published := cmp.Or(v.EnvName, v.EnvID), age(v.PublishTime)
+		if inEffect {
+			rows = append(rows, []string{a.label(), a.APIID, env, published, v.Remark})
+		} else {
+			rows = append(rows, []string{a.label(), env, v.VersionID, map[bool]string{true: "yes"}[v.InEffect], published, v.Remark})
+		}
 	}
 	return rows
 }
 
 func (p *program) listCommand() *cobra.Command {
 	var o options
-	kinds := []string{"apis", "environments", "groups"}
 	c := &cobra.Command{
 		Use:   "list apis|environments|groups [flags]",
 		Short: "List the APIs, environments or groups of the gateway",
@@ -144,13 +142,8 @@ func (p *program) listCommand() *cobra.Command {
 		Example: `  apig list environments
   apig list apis -o name > apis.txt`,
 		Annotations: map[string]string{"exits": readExits},
-		ValidArgs:   kinds,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 || !slices.Contains(kinds, args[0]) {
-				return fmt.Errorf("name one of %s", strings.Join(kinds, ", "))
-			}
-			return nil
-		},
+		ValidArgs:   []string{"apis", "environments", "groups"},
+		Args:        oneOf,
 	}
 	o.define(c, formTable, defaultTimeout, formTable, formJSON, formName)
 	return p.command(c, &o, (*session).listKind)
@@ -165,22 +158,18 @@ type place struct {
 
 // listKind lists all things of one kind.
 func (s *session) listKind() error {
-	kind := s.names[0]
-	var names []string
-	var table [][]string
-	places := []place{}
+	kind, places := s.names[0], []place{}
 	if kind == "environments" {
 		all, err := s.environments()
 		if err != nil {
 			return s.fail(err)
 		}
-		table = [][]string{{"NAME", "ID"}}
+		table := [][]string{{"NAME", "ID"}}
 		for _, e := range all {
 			places = append(places, place{ID: e.ID, Name: e.Name})
-			names = append(names, e.Name)
 			table = append(table, []string{e.Name, e.ID})
 		}
-		return s.list(exitDone, kind, places, names, table)
+		return s.list(exitDone, kind, places, table)
 	}
 	all, err := s.listAPIs(apig.APIQuery{})
 	if err != nil {
@@ -188,30 +177,28 @@ func (s *session) listKind() error {
 	}
 	if kind == "apis" {
 		apis := []api{}
-		table = [][]string{{"API", "ID", "PUBLISHED IN"}}
+		table := [][]string{{"API", "ID", "PUBLISHED IN"}}
 		for _, t := range all {
 			var in []string
 			for _, e := range t.environments {
 				in = append(in, cmp.Or(e.Name, e.ID))
 			}
-			apis = append(apis, t.api())
-			names = append(names, t.String())
-			table = append(table, []string{t.String(), t.id, strings.Join(in, ", ")})
+			apis = append(apis, t.api)
+			table = append(table, []string{t.label(), t.APIID, strings.Join(in, ", ")})
 		}
-		return s.list(exitDone, kind, apis, names, table)
+		return s.list(exitDone, kind, apis, table)
 	}
 	for _, t := range all {
 		i := slices.IndexFunc(places, func(g place) bool { return g.ID == t.groupID })
 		if i < 0 {
 			i = len(places)
-			places = append(places, place{ID: t.groupID, Name: t.group})
+			places = append(places, place{ID: t.groupID, Name: t.Group})
 		}
 		places[i].APIs++
 	}
-	table = [][]string{{"GROUP", "ID", "APIS"}}
+	table := [][]string{{"GROUP", "ID", "APIS"}}
 	for _, g := range places {
-		names = append(names, g.Name)
 		table = append(table, []string{g.Name, g.ID, fmt.Sprint(g.APIs)})
 	}
-	return s.list(exitDone, kind, places, names, table)
+	return s.list(exitDone, kind, places, table)
 }
