@@ -155,6 +155,7 @@ var userWords = strings.NewReplacer(
 	"Retry.MaxAttempts", "--max-attempts",
 	"Retry.BusyTimeout", "--busy-timeout",
 	"IdempotencyKey", "--idempotency-key",
+	"VersionID", "--version-id",
 	"Config.DisableTags is set", "--disable-tags is given",
 	"Remark ", "--remark ",
 )
