@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -52,10 +53,7 @@ const (
 func (o *options) define(c *cobra.Command, form string, timeout time.Duration, forms ...string) {
 	o.form, o.timeout = form, timeout
 	fs := c.Flags()
-	usage := "`form` of the output: " + strings.Join(forms, ", ") + " (default table on a terminal, json elsewhere)"
-	if form != "" {
-		usage = "`form` of the output: " + strings.Join(forms, ", ") + " (default " + form + ")"
-	}
+	usage := fmt.Sprintf("`form` of the output: %s (default %s)", strings.Join(forms, ", "), cmp.Or(form, "table on a terminal, json elsewhere"))
 	fs.FuncP("output", "o", usage, func(s string) error {
 		if o.form = s; !slices.Contains(forms, s) {
 			return fmt.Errorf("it is not one of %s", strings.Join(forms, ", "))

@@ -116,8 +116,6 @@ func (p *program) run(ctx context.Context, args []string) int {
 func exitCodeOf(ctx context.Context, err error) int {
 	var end *exit
 	switch {
-	case err == nil:
-		return exitDone
 	case errors.As(err, &end):
 		return end.code
 	case errors.Is(err, apig.ErrInvalidArgument):

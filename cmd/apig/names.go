@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"encoding/hex"
@@ -72,17 +71,13 @@ func (s *session) readFile(all bool) (*report, error) {
 		}
 		return &was, nil
 	}
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for lines.Scan() {
-		line, _, _ := strings.Cut(lines.Text(), "#")
+	for line := range strings.Lines(string(text)) {
+		line, _, _ = strings.Cut(line, "#")
 		if line = strings.TrimSpace(line); line == "null" {
 			return nil, mistakef("%s: the line \"null\" names no API; give the report itself to --file", s.file)
 		} else if line != "" {
 			s.names = append(s.names, line)
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return nil, mistakef("%s: %w", s.file, err)
 	}
 	if len(s.names) == 0 {
 		return nil, mistakef("%s names no API", s.file)
@@ -91,20 +86,15 @@ func (s *session) readFile(all bool) (*report, error) {
 }
 
 // readInput reads a file, or stdin if the path is - or empty.
-func (p *program) readInput(path string) ([]byte, error) {
-	from := p.stdin
-	if path == "" && p.asks {
+func (p *program) readInput(path string) (text []byte, err error) {
+	switch {
+	case path == "" && p.asks:
 		return nil, mistakef("name a file; - is stdin")
+	case path == "" || path == "-":
+		text, err = io.ReadAll(p.stdin)
+	default:
+		text, err = os.ReadFile(path)
 	}
-	if path != "" && path != "-" {
-		file, err := os.Open(path)
-		if err != nil {
-			return nil, &exit{exitUsage, err}
-		}
-		defer file.Close()
-		from = file
-	}
-	text, err := io.ReadAll(from)
 	if err != nil {
 		return nil, &exit{exitUsage, err}
 	}

@@ -282,18 +282,15 @@ func (pr *progress) line(to result) string {
 	return s
 }
 
-// status is how far the command is, how fast, and how long the rest takes.
+// status is how far the command is, and how long the rest takes.
 func (pr *progress) status(now time.Time) string {
 	s := fmt.Sprintf("%d/%d: %d done, %d unknown, %d failed", pr.seen(), pr.total, pr.done, pr.unknown, pr.failed)
 	if pr.notSent > 0 {
 		s += fmt.Sprintf(", %d not sent", pr.notSent)
 	}
-	if passed := now.Sub(pr.begin); pr.seen() > 0 && passed > 0 {
-		rate := float64(pr.seen()) / passed.Seconds()
-		s += fmt.Sprintf(", %.1f/s", rate)
-		if left := pr.total - pr.seen(); left > 0 {
-			s += fmt.Sprintf(", %s left", time.Duration(float64(left)/rate*float64(time.Second)).Round(time.Second))
-		}
+	if left := pr.total - pr.seen(); left > 0 && pr.seen() > 0 {
+		each := now.Sub(pr.begin) / time.Duration(pr.seen())
+		s += fmt.Sprintf(", %s left", (each * time.Duration(left)).Round(time.Second))
 	}
 	return s
 }

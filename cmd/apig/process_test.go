@@ -78,8 +78,8 @@ func TestPipeline(t *testing.T) {
 }
 
 // The program as a process, with the exit code that a shell sees: what a signal leaves
-// behind is known or can be settled; after a kill -9 the report
-// names what is missing, and settle is no success.
+// behind is known or can be settled. After a kill -9 the report names what is missing, and
+// settle is no success. A pipe that nobody reads does not end it.
 func TestSignals(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("windows has no signals to send")
@@ -87,6 +87,12 @@ func TestSignals(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "apig")
 	built, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput()
 	require.NoError(t, err, string(built))
+	command := func(g *gateway.Gateway, args ...string) *exec.Cmd {
+		cmd := exec.Command(binary, args...)
+		cmd.Env = append(os.Environ(), "APIG_ENDPOINT="+g.URL(), "HW_PROJECT_ID="+g.ProjectID(),
+			"APIG_INSTANCE_ID="+g.InstanceID(), "HW_AUTH_TOKEN="+g.Token())
+		return cmd
+	}
 	for signal, outcomes := range map[syscall.Signal][]string{
 		syscall.SIGINT:  {outcomeApplied, outcomeUnknown, outcomeNotApplied},
 		syscall.SIGTERM: {outcomeApplied, outcomeUnknown, outcomeNotApplied},
@@ -105,17 +111,15 @@ func TestSignals(t *testing.T) {
 				return true
 			}))
 			var stdout bytes.Buffer
-			environment := append(os.Environ(), "APIG_ENDPOINT="+g.URL(), "HW_PROJECT_ID="+g.ProjectID(),
-				"APIG_INSTANCE_ID="+g.InstanceID(), "HW_AUTH_TOKEN="+g.Token())
-			cmd := exec.Command(binary, append([]string{"publish", "-p", "1", "-o", "jsonl"}, ids...)...)
-			cmd.Env, cmd.Stdout = environment, &stdout
+			cmd := command(g, append([]string{"publish", "-p", "1", "-o", "jsonl"}, ids...)...)
+			cmd.Stdout = &stdout
 			require.NoError(t, cmd.Start())
 			<-hangs
 			require.NoError(t, cmd.Process.Signal(signal))
 			_ = cmd.Wait() // an exit code that is not 0 is an error, too
 			if signal == syscall.SIGKILL {
-				cmd = exec.Command(binary, "settle", "-o", "jsonl")
-				cmd.Env, cmd.Stdin = environment, &stdout
+				cmd = command(g, "settle", "-o", "jsonl")
+				cmd.Stdin = &stdout
 				settled, _ := cmd.Output()
 				stdout = *bytes.NewBuffer(settled)
 			}
@@ -128,4 +132,14 @@ func TestSignals(t *testing.T) {
 			assert.Len(t, g.Journal(), 1)
 		})
 	}
+	g := gateway.NewGateway()
+	defer g.Close()
+	reader, writer, err := os.Pipe()
+	require.NoError(t, err)
+	reader.Close()
+	var stderr strings.Builder
+	cmd := command(g, "publish", g.AddAPI("first"))
+	cmd.Stdout, cmd.Stderr = writer, &stderr
+	require.NoError(t, cmd.Run())
+	assert.Contains(t, stderr.String(), `"version_id"`)
 }
