@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,8 +141,9 @@ func (s *site) inEffect(api, env string) string {
 
 // tick gives every publication a second of its own.
 func (s *site) tick() {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	s.SetClock(func() time.Time { now = now.Add(time.Second); return now })
+	var seconds atomic.Int64
+	begin := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s.SetClock(func() time.Time { return begin.Add(time.Duration(seconds.Add(1)) * time.Second) })
 }
 
 // changes are how many requests to change something the gateway has received.
