@@ -83,13 +83,13 @@ On a terminal the command asks first.`,
 
 // changeCommand completes a command that changes something.
 func (p *program) changeCommand(o *options, c *cobra.Command, env string) *cobra.Command {
-	c.Annotations, c.Args = map[string]string{"exits": changeExits}, o.someAPIs
+	c.Args = o.someAPIs
 	o.define(c, "", defaultTimeout, formTable, formJSON, formLines, formName)
 	o.defineAPIs(p, c, "its APIs that were not applied", env)
 	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "show what would change, and change nothing")
 	o.maxAttempts = 4
 	numberFlag(c, &o.maxAttempts, 100, "max-attempts", "", "`number` of times that a request is sent at most; 1 never retries (default 4)")
-	return p.command(c, o, (*session).change)
+	return p.command(c, o, changeExits, (*session).change)
 }
 
 // defineBatch defines the flags that publish and offline share.
@@ -193,7 +193,7 @@ func (s *session) forEach(targets []target, size, workers int, do func([]target)
 			if errors.Is(to.cause, apig.ErrUnauthorized) {
 				refused.CompareAndSwap(nil, &to.cause)
 			}
-			s.set(n*size+i, to)
+			s.set(n*size+i, to, true)
 		}
 	})
 }

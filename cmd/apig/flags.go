@@ -156,27 +156,29 @@ func complete(c *cobra.Command, flag string, values ...string) {
 // completeNames completes arguments with the names of APIs, and the flag env with
 // the names of environments, as far as the gateway tells them in three seconds.
 func (p *program) completeNames(c *cobra.Command) {
-	ask := func(list func(*session) []string) cobra.CompletionFunc {
-		return func(c *cobra.Command, _ []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+	ask := func(list func(s *session, typed string) []string) cobra.CompletionFunc {
+		return func(c *cobra.Command, _ []string, typed string) (names []string, _ cobra.ShellCompDirective) {
 			s := p.begin(c, &options{timeout: 3 * time.Second})
 			defer s.cancel()
 			if err := s.connect(nil); err == nil {
-				names = list(s)
+				names = list(s, typed)
 			}
 			return names, cobra.ShellCompDirectiveNoFileComp
 		}
 	}
-	_ = c.RegisterFlagCompletionFunc("env", ask(func(s *session) (names []string) {
+	_ = c.RegisterFlagCompletionFunc("env", ask(func(s *session, _ string) (names []string) {
 		all, _ := s.environments()
 		for _, e := range all {
 			names = append(names, e.Name)
 		}
 		return names
 	}))
-	c.ValidArgsFunction = ask(func(s *session) (names []string) {
+	c.ValidArgsFunction = ask(func(s *session, typed string) (names []string) {
 		all, _ := s.listAPIs(apig.APIQuery{})
 		for _, t := range all {
-			names = append(names, t.label())
+			if names = append(names, t.label()); typed != "" { // it may begin a name without its group
+				names = append(names, t.APIName)
+			}
 		}
 		return names
 	})

@@ -166,7 +166,14 @@ func (p *program) rootCommand() *cobra.Command {
 		Long: `Publishes APIs on a Huawei Cloud API Gateway (dedicated gateway) and reports for
 each API whether the change was applied.
 
-` + environmentHelp,
+Environment:
+  gateway      APIG_INSTANCE_ID and HW_PROJECT_ID;
+               HW_REGION_NAME or APIG_ENDPOINT
+  credentials  HW_AUTH_TOKEN; or HW_ACCESS_KEY and HW_SECRET_KEY; or
+               HW_USER_NAME, HW_USER_PASSWORD and HW_DOMAIN_NAME; or
+               HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK; or
+               ~/.huaweicloud/credentials
+  "apig doctor" shows what was found, and checks it.`,
 		Example: `  apig publish orders users -e staging -m 1.4.2 -k "$CI_PIPELINE_ID"
   apig doctor
   source <(apig completion bash)
@@ -234,15 +241,6 @@ gateway for the names of APIs and environments.`,
 		},
 	}
 }
-
-const environmentHelp = `Environment:
-  gateway      APIG_INSTANCE_ID and HW_PROJECT_ID;
-               HW_REGION_NAME or APIG_ENDPOINT
-  credentials  HW_AUTH_TOKEN; or HW_ACCESS_KEY and HW_SECRET_KEY; or
-               HW_USER_NAME, HW_USER_PASSWORD and HW_DOMAIN_NAME; or
-               HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK; or
-               ~/.huaweicloud/credentials
-  "apig doctor" shows what was found, and checks it.`
 
 const usageTemplate = `Usage:
   {{.UseLine}}{{if .HasAvailableSubCommands}}

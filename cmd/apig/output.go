@@ -203,6 +203,7 @@ type progress struct {
 	width  func() int // columns of the terminal; nil if stderr is none
 	colour bool
 	verb   string
+	good   string // what a change is that has not failed
 	begin  time.Time
 	total  int
 
@@ -214,7 +215,10 @@ type progress struct {
 const often = 100 * time.Millisecond
 
 func (p *program) newProgress(o *options, verb string) *progress {
-	pr := &progress{p: p, verb: verb}
+	pr := &progress{p: p, verb: verb, good: "done"}
+	if o.dryRun {
+		pr.good = "planned"
+	}
 	if _, ok := terminalOf(p.stderr); ok && p.getenv("TERM") != "dumb" && !o.verbose {
 		pr.colour = p.getenv("NO_COLOR") == ""
 		pr.width = func() int { return width(p.stderr) }
@@ -284,7 +288,7 @@ func (pr *progress) line(to result) string {
 
 // status is how far the command is, and how long the rest takes.
 func (pr *progress) status(now time.Time) string {
-	s := fmt.Sprintf("%d/%d: %d done, %d unknown, %d failed", pr.seen(), pr.total, pr.done, pr.unknown, pr.failed)
+	s := fmt.Sprintf("%d/%d: %d %s, %d unknown, %d failed", pr.seen(), pr.total, pr.done, pr.good, pr.unknown, pr.failed)
 	if pr.notSent > 0 {
 		s += fmt.Sprintf(", %d not sent", pr.notSent)
 	}

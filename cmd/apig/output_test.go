@@ -108,7 +108,7 @@ func TestProgressOnATerminal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var screen bytes.Buffer
 		width := 80
-		pr := &progress{p: &program{stderr: &screen}, verb: "publish", width: func() int { return width }, colour: true}
+		pr := &progress{p: &program{stderr: &screen}, verb: "publish", good: "done", width: func() int { return width }, colour: true}
 		pr.start(4)
 		assert.Equal(t, "\r\x1b[K0/4: 0 done, 0 unknown, 0 failed", screen.String(), "a first state at once")
 		screen.Reset()

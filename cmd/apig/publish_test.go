@@ -157,6 +157,7 @@ func TestDryRun(t *testing.T) {
 	assert.Equal(t, changes, s.changes())
 
 	plan := s.want(exitDone, "publish", "-n", "orders", "users", "-e", "staging")
+	assert.Contains(t, plan.stderr, "2/2: 2 planned, 0 unknown, 0 failed\n")
 	results := plan.report(t).Results
 	assert.Equal(t, s.inEffect(s.orders, s.staging), results[0].InEffect.VersionID)
 	assert.Regexp(t, `^in effect: 1.4.1 \(`+results[0].InEffect.VersionID+`\), published \d+s ago$`, results[0].note())

@@ -81,6 +81,7 @@ func TestList(t *testing.T) {
 func TestCompletion(t *testing.T) {
 	s := newSite(t)
 	assert.Contains(t, s.run("__complete", "publish", "").stdout, "DEFAULT/orders\nDEFAULT/users\n")
+	assert.Contains(t, s.run("__complete", "publish", "or").stdout, "\norders\n")
 	assert.Contains(t, s.run("__complete", "publish", "-e", "").stdout, "RELEASE\nstaging\n")
 	assert.Contains(t, s.run("__complete", "publish", "-o", "").stdout, "table\njson\njsonl\nname\n")
 	assert.Contains(t, s.run("__complete", "list", "").stdout, "apis\nenvironments\ngroups\n")

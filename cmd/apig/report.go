@@ -164,22 +164,17 @@ func (s *session) begins(apis []api) {
 	}
 }
 
-// keep puts a result into the report.
-func (s *session) keep(i int, to result) {
+// set puts a result into the report. A new one counts for the progress.
+func (s *session) set(i int, to result, isNew bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.report.Results[i] = to
 	if s.form == formLines {
 		s.writeJSON(to, "")
 	}
-}
-
-// set reports a new result.
-func (s *session) set(i int, to result) {
-	s.keep(i, to)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.progress.add(to)
+	if isNew {
+		s.progress.add(to)
+	}
 }
 
 // fail ends a command that has found out nothing but an error.

@@ -30,8 +30,10 @@ type session struct {
 	report   report
 }
 
-// command completes a command that talks to a gateway: it ends with the error of do.
-func (p *program) command(c *cobra.Command, o *options, do func(*session) error) *cobra.Command {
+// command completes a command that talks to a gateway: it ends with the error of do, and
+// with one of the exit codes.
+func (p *program) command(c *cobra.Command, o *options, exits string, do func(*session) error) *cobra.Command {
+	c.Annotations = map[string]string{"exits": exits}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		o.names = args
 		s := p.begin(c, o)

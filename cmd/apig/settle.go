@@ -27,12 +27,11 @@ key see "apig status" first, and change the APIs that have not changed.`,
 		Example: `  apig publish orders -e staging -o json > r.json || apig settle r.json
   apig settle r.json -o json > settled.json
   apig publish -f settled.json            # the APIs that were not applied`,
-		Annotations: map[string]string{"exits": changeExits},
-		Args:        cobra.MaximumNArgs(1),
+		Args: cobra.MaximumNArgs(1),
 	}
 	o.define(c, "", 2*time.Minute, formTable, formJSON, formLines, formName)
 	o.defineParallel(c)
-	return p.command(c, &o, (*session).settle)
+	return p.command(c, &o, changeExits, (*session).settle)
 }
 
 // settle writes the earlier report again, with the outcomes that it finds out.
@@ -63,11 +62,11 @@ func (s *session) settle() error {
 		if to.Outcome == outcomeUnknown {
 			open = append(open, i)
 		} else {
-			s.keep(i, to)
+			s.set(i, to, false)
 		}
 	}
 	s.progress.start(len(open))
-	inParallel(s.parallel, len(open), func(n int) { s.set(open[n], s.settleOne(was.Results[open[n]])) })
+	inParallel(s.parallel, len(open), func(n int) { s.set(open[n], s.settleOne(was.Results[open[n]]), true) })
 	code := s.exitCode()
 	switch {
 	case whole == nil && len(was.Asked) == 0: // it does not even name its APIs

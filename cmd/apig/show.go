@@ -45,13 +45,12 @@ type shown struct {
 
 func (p *program) showCommand(inEffect bool, c *cobra.Command) *cobra.Command {
 	var o options
-	c.Annotations = map[string]string{"exits": readExits}
 	if !inEffect {
 		c.Args = o.someAPIs
 	}
 	o.define(c, formTable, defaultTimeout, formTable, formJSON, formName)
 	o.defineAPIs(p, c, "all its APIs", "name or ID of the only `environment` to show")
-	return p.command(c, &o, func(s *session) error { return s.show(inEffect) })
+	return p.command(c, &o, readExits, func(s *session) error { return s.show(inEffect) })
 }
 
 // show shows the versions of APIs, or only those that are in effect.
@@ -141,12 +140,11 @@ func (p *program) listCommand() *cobra.Command {
 		Long:  `Lists the APIs, the environments, or the groups that have APIs.`,
 		Example: `  apig list environments
   apig list apis -o name > apis.txt`,
-		Annotations: map[string]string{"exits": readExits},
-		ValidArgs:   []string{"apis", "environments", "groups"},
-		Args:        oneOf,
+		ValidArgs: []string{"apis", "environments", "groups"},
+		Args:      oneOf,
 	}
 	o.define(c, formTable, defaultTimeout, formTable, formJSON, formName)
-	return p.command(c, &o, (*session).listKind)
+	return p.command(c, &o, readExits, (*session).listKind)
 }
 
 // place is an environment or a group, as lists show it.
