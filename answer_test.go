@@ -40,7 +40,6 @@ func TestRetryAfter(t *testing.T) {
 		"zero":                       {[]string{"Retry-After", "0"}, 0},
 		"negative":                   {[]string{"Retry-After", "-3"}, 0},
 		"fraction":                   {[]string{"Retry-After", "1.5"}, 0},
-		"unit":                       {[]string{"Retry-After", "5s"}, 0},
 		"words":                      {[]string{"Retry-After", "soon"}, 0},
 		"the first of two":           {[]string{"Retry-After", "5", "Retry-After", "9"}, 5 * time.Second},
 		"a year":                     {[]string{"Retry-After", "31536000"}, aYear},
@@ -52,12 +51,10 @@ func TestRetryAfter(t *testing.T) {
 		"date, ANSI C":               {[]string{"Date", testDate, "Retry-After", "Mon Aug  3 01:37:30 2020"}, 90 * time.Second},
 		"date in the past":           {[]string{"Date", testDate, "Retry-After", "Mon, 03 Aug 2020 01:35:00 GMT"}, 0},
 		"date at once":               {[]string{"Date", testDate, "Retry-After", testDate}, 0},
-		"date that does not exist":   {[]string{"Date", testDate, "Retry-After", "Mon, 32 Aug 2020 01:37:30 GMT"}, 0},
 		"by the gateway's clock":     {[]string{"Date", "Mon, 03 Aug 2020 02:35:00 GMT", "Retry-After", inAnHour}, time.Minute},
 		"our clock: no Date":         {[]string{"Retry-After", inAnHour}, time.Hour},
 		"our clock: cached":          {[]string{"Date", "Mon, 03 Aug 2020 02:35:00 GMT", "Age", "3600", "Retry-After", inAnHour}, time.Hour},
 		"our clock: invalid Date":    {[]string{"Date", "today", "Retry-After", inAnHour}, time.Hour},
-		"past date, own clock":       {[]string{"Retry-After", "Mon, 03 Aug 2020 01:35:00 GMT"}, 0},
 		"further than a duration":    {[]string{"Date", "Thu, 01 Jan 1970 00:00:00 GMT", "Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"}, aYear},
 		"a date further than a year": {[]string{"Date", testDate, "Retry-After", "Tue, 03 Aug 2027 01:36:00 GMT"}, aYear},
 	}
@@ -136,7 +133,7 @@ func TestCheckID(t *testing.T) {
 	for _, id := range []string{testAPI, EnvRelease, "5", "a-b_c.d~e", "订单", strings.Repeat("x", 64)} {
 		assert.NoError(t, a.checkID(id), id)
 	}
-	for _, id := range []string{"", ".", "..", "a/b", "a b", "a\n", "a\x00", "a%2f", "a?b", "a#b", `a\b`, "a\u202eb", "a\u00adb", "a\xff", testToken, "x" + testToken[3:], strings.Repeat("x", 64) + "x"} {
+	for _, id := range []string{"", ".", "..", "a/b", "a b", "a\n", "a\x00", "a\x7f", "a\u0085", "/", "a%2f", "a?b", "a#b", `a\b`, "a\u202eb", "a\u00adb", "a\xff", testToken, "x" + testToken[3:], strings.Repeat("x", 64) + "x"} {
 		err := a.checkID(id)
 		require.Error(t, err, "%q", id)
 		assertPrintable(t, err.Error())

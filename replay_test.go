@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -12,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -158,46 +156,25 @@ func TestKeyOfABatch(t *testing.T) {
 	})
 }
 
-// exclusive refuses each write to an API that meets another one.
-type exclusive struct {
-	http.RoundTripper
-	takes   time.Duration
-	refusal httpmock.Responder
-
-	mu     sync.Mutex
-	writes int
-}
-
-func (e *exclusive) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method != http.MethodPost {
-		return e.RoundTripper.RoundTrip(r)
-	}
-	e.mu.Lock()
-	e.writes++
-	meets := e.writes > 1
-	e.mu.Unlock()
-	defer func() {
-		e.mu.Lock()
-		e.writes--
-		e.mu.Unlock()
-	}()
-	time.Sleep(e.takes)
-	if meets {
-		return e.refusal(r)
-	}
-	return e.RoundTripper.RoundTrip(r)
-}
-
-// Calls for one API run side by side. What the service refuses because they meet is
-// sent again until all of them are applied.
+// Calls for one API run side by side, and the service refuses each write that meets
+// another one. The refused ones are sent again until all of them are applied.
 func TestCallsForOneAPIAtOnce(t *testing.T) {
 	for status, code := range map[int]string{500: "APIG.3500", 409: "APIG.3718"} {
 		for _, n := range []int{2, 8, 16} {
 			for _, takes := range []time.Duration{100 * time.Millisecond, 500 * time.Millisecond} {
 				virtually(t, fmt.Sprint(n, " calls, ", takes, ", ", code), func(t *testing.T) {
-					s := newSite(t, func(cfg *Config) {
-						cfg.HTTPClient = &http.Client{Transport: &exclusive{RoundTripper: cfg.HTTPClient.Transport, takes: takes,
-							refusal: respondJSON(status, `{"error_code":"`+code+`"}`)}}
+					s := newSite(t)
+					var free time.Time // when no write is in progress
+					s.InjectFunc(func(r *gateway.Request) *gateway.Fault {
+						if r.Op != gateway.OpAction {
+							return nil
+						}
+						f := gateway.Slow(takes)
+						if r.Time.Before(free) {
+							f = gateway.Answer(status, `{"error_code":"`+code+`"}`).Delayed(takes)
+						}
+						free = r.Time.Add(takes)
+						return &f
 					})
 					var calls sync.WaitGroup
 					errs := make([]error, n)
