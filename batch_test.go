@@ -97,11 +97,16 @@ func (s *site) agree(action string, items []BatchItem) (done, unknown, failed in
 	return done, unknown, failed
 }
 
+// failedRow is the row of an API that has failed.
+func failedRow(apiID, code string) string {
+	return fmt.Sprintf(`{"api_id":%q,"error_code":%q,"error_msg":"no"}`, apiID, code)
+}
+
 // failures is the answer to a batch that has failed for all of the APIs.
 func failures(code string, apis ...string) string {
 	rows := []string{}
 	for _, id := range apis {
-		rows = append(rows, fmt.Sprintf(`{"api_id":%q,"error_code":%q,"error_msg":"no"}`, id, code))
+		rows = append(rows, failedRow(id, code))
 	}
 	return `{"success":[],"failure":[` + strings.Join(rows, ",") + `]}`
 }
@@ -469,10 +474,9 @@ func TestBatchUnreadableAnswers(t *testing.T) {
 // The answer to a thousand APIs may be long, but what is longer than any answer
 // can be is not read.
 func TestBatchAnswerTooLong(t *testing.T) {
-	var ids, rows []string
-	for i := range batchLimit {
-		ids = append(ids, fmt.Sprint("a", i))
-		rows = append(rows, strings.Replace(batchRecord(ids[i]), "name of", strings.Repeat("long ", 400), 1))
+	ids, rows := nIDs(batchLimit), []string(nil)
+	for _, id := range ids {
+		rows = append(rows, strings.Replace(batchRecord(id), "name of", strings.Repeat("long ", 400), 1))
 	}
 	whole := `{"success":[` + strings.Join(rows, ",") + `]}`
 	require.Greater(t, len(whole), maxBody)
@@ -569,6 +573,15 @@ func TestBatchContextEnds(t *testing.T) {
 	})
 }
 
+// group adds a group of APIs, m0 and so on.
+func (s *site) group(n int) (group string, members []string) {
+	group = s.AddGroup("shop")
+	for i := range n {
+		members = append(members, s.AddAPIIn(group, fmt.Sprint("m", i)))
+	}
+	return group, members
+}
+
 // A group is listed first, and then it is a batch of its members.
 func TestGroup(t *testing.T) {
 	for name, r := range map[string]struct {
@@ -584,11 +597,7 @@ func TestGroup(t *testing.T) {
 		for op, batch := range batches {
 			virtually(t, op+"/"+name, func(t *testing.T) {
 				s := newSite(t)
-				group := s.AddGroup("shop")
-				var members []string
-				for i := range r.n {
-					members = append(members, s.AddAPIIn(group, fmt.Sprint("m", i)))
-				}
+				group, members := s.group(r.n)
 				s.theirs("1.4.1", members...)
 				time.Sleep(time.Hour)
 				s.Inject(r.fault.On(gateway.OpBatch), gateway.Throttle("").On(gateway.OpAPIs).Times(8))
@@ -698,10 +707,7 @@ func TestBatchLooksAtEachAPIAgain(t *testing.T) {
 		s.theirs("old", ids...)
 		time.Sleep(time.Hour)
 		s.Inject(gateway.CloseBefore().On(gateway.OpBatch))
-		row := func(id, code string) string {
-			return fmt.Sprintf(`{"api_id":%q,"error_code":%q,"error_msg":"no"}`, id, code)
-		}
-		s.Inject(gateway.Answer(200, `{"success":[],"failure":[`+row(ids[0], "APIG.3711")+","+row(ids[1], "APIG.3500")+`]}`).On(gateway.OpBatch).Delayed(30 * time.Second))
+		s.Inject(gateway.Answer(200, `{"success":[],"failure":[`+failedRow(ids[0], "APIG.3711")+","+failedRow(ids[1], "APIG.3500")+`]}`).On(gateway.OpBatch).Delayed(30 * time.Second))
 		var theirs gateway.Version
 		later(20*time.Second, func() { theirs = s.theirs("theirs", ids[0]) })
 		_, err := s.OfflineBatch(t.Context(), OfflineBatchRequest{APIIDs: ids, EnvID: EnvRelease})
@@ -716,11 +722,7 @@ func TestBatchLooksAtEachAPIAgain(t *testing.T) {
 func TestGroupThatBecomesEmpty(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
-		group := s.AddGroup("shop")
-		var ids []string
-		for i := range 600 {
-			ids = append(ids, s.AddAPIIn(group, fmt.Sprint("shop-", i)))
-		}
+		group, ids := s.group(600)
 		s.Inject(gateway.Do(func(*gateway.Request) {
 			for _, id := range ids {
 				s.RemoveAPI(id)
@@ -741,11 +743,8 @@ func TestBatchWaitsOutARefusal(t *testing.T) {
 		ids := s.apis(2)
 		start := time.Now()
 		s.Inject(gateway.Fault{Op: gateway.OpBatch, Rewrite: func(status int, body []byte) (int, []byte) {
-			var rows []string
 			if time.Since(start) < time.Minute {
-				rows = append(rows, fmt.Sprintf(`{"api_id":%q,"error_code":"APIG.3711"}`, ids[0]))
-				rows = append(rows, fmt.Sprintf(`{"api_id":%q,"error_code":"APIC.7701"}`, ids[1]))
-				return 200, []byte(`{"failure":[` + strings.Join(rows, ",") + `]}`)
+				return 200, []byte(`{"failure":[` + failedRow(ids[0], "APIG.3711") + "," + failedRow(ids[1], "APIC.7701") + `]}`)
 			}
 			return status, body
 		}}.Always())

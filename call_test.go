@@ -192,7 +192,15 @@ func TestAttemptTimeoutIsExact(t *testing.T) {
 	virtually(t, "the body is part of it", func(t *testing.T) {
 		s := newSite(t, func(cfg *Config) {
 			cfg.AttemptTimeout = 5 * sec
-			cfg.HTTPClient = &http.Client{Transport: stuckBodies{cfg.HTTPClient.Transport}}
+			first := cfg.HTTPClient.Transport
+			cfg.HTTPClient.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				resp, err := first.RoundTrip(r)
+				if err == nil && r.Method == http.MethodPost {
+					resp.Body.Close()
+					resp.Body = io.NopCloser(untilEnd{r.Context()})
+				}
+				return resp, err
+			})
 		})
 		elapsed := took(func() {
 			record, err := s.Publish(t.Context(), s.request(""))
@@ -212,22 +220,10 @@ func TestAttemptTimeoutIsExact(t *testing.T) {
 	})
 }
 
-// stuckBodies has the bodies of answers to changes never end.
-type stuckBodies struct{ http.RoundTripper }
+// untilEnd is a body that never comes.
+type untilEnd struct{ context.Context }
 
-func (b stuckBodies) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := b.RoundTripper.RoundTrip(r)
-	if err == nil && r.Method == http.MethodPost {
-		_ = resp.Body.Close()
-		resp.Body, resp.ContentLength = stuck{r.Context()}, -1
-	}
-	return resp, err
-}
-
-type stuck struct{ ctx context.Context }
-
-func (s stuck) Read([]byte) (int, error) { <-s.ctx.Done(); return 0, s.ctx.Err() }
-func (s stuck) Close() error             { return nil }
+func (c untilEnd) Read([]byte) (int, error) { <-c.Done(); return 0, c.Err() }
 
 // asking is a limiter that is a function.
 type asking func(context.Context) error

@@ -80,12 +80,8 @@ func TestAnswerCost(t *testing.T) {
 			return err
 		}
 	}
-	ids := make([]string, 1000)
-	for i := range ids {
-		ids[i] = fmt.Sprint("id", i)
-	}
 	batch := func(ctx context.Context, c *Client) error {
-		_, err := c.PublishBatch(ctx, PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
+		_, err := c.PublishBatch(ctx, PublishBatchRequest{APIIDs: nIDs(1000), EnvID: EnvRelease})
 		return err
 	}
 	one := func(ctx context.Context, c *Client) error {

@@ -286,25 +286,6 @@ func TestKeysRefusedAtOnce(t *testing.T) {
 	})
 }
 
-// The same in a batch, which sends thousands of APIs in several requests.
-func TestKeysRefusedBatch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := keysSite(t, "")
-		ids := make([]string, 8*batchLimit)
-		for i := range ids {
-			ids[i] = fmt.Sprintf("%032x", i)
-		}
-		result, err := clientOf(t, s.Gateway, authBy(StaticKeys(Keys{AccessKey: keysAccess, SecretKey: "sk-of-somebody-else"}))).
-			PublishBatch(t.Context(), PublishBatchRequest{APIIDs: ids, EnvID: EnvRelease})
-		assert.Equal(t, NotApplied, OutcomeOf(err))
-		assert.LessOrEqual(t, len(s.Gateway.Requests()), unprovenAtOnce)
-		require.Len(t, result.Items, len(ids))
-		for _, item := range result.Items {
-			require.ErrorIs(t, item.Err, ErrUnauthorized)
-		}
-	})
-}
-
 // Until keys have worked once, four requests are in flight at most. Then there is no bound,
 // and a refusal in between fails no other call: only two in a row do.
 func TestKeysProven(t *testing.T) {
