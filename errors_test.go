@@ -50,9 +50,9 @@ func someAnswer(status int, body []byte, header http.Header) *answer {
 
 // refusal is what Publish makes of an answer that is not a success. Where it
 // asks, the history shows that nothing was published.
-func refusal(t testing.TB, answer httpmock.Responder, changes ...func(*Config)) *APIGError {
+func refusal(t testing.TB, answer httpmock.Responder) *APIGError {
 	t.Helper()
-	c, mt := newTest(t, append([]func(*Config){attempts(1)}, changes...)...)
+	c, mt := newTest(t, attempts(1))
 	mt.RegisterResponder(http.MethodPost, actionURL, answer)
 	mt.RegisterResponder(http.MethodGet, historyURL, respondJSON(200, emptyHistoryBody))
 	record, err := c.Publish(t.Context(), testRequest)
