@@ -444,7 +444,7 @@ func TestIAMGivesUp(t *testing.T) {
 
 		require.NoError(t, s.iamCall(t, c, gateway.OpAction))
 		s.Inject(gateway.ExpireToken().On(gateway.OpAction))
-		s.AddUser(gateway.User{Name: "ci", DomainName: "acme", Password: iamPassword, Disabled: true})
+		s.AddUser(gateway.User{Name: "ci", DomainName: "acme", Password: "changed"})
 		err = s.iamCall(t, c, gateway.OpAction, gateway.OpToken)
 		require.ErrorIs(t, err, ErrUnauthorized)
 		assert.Equal(t, NotApplied, OutcomeOf(err))

@@ -20,11 +20,11 @@ type Gateway struct {
 }
 
 // Option changes how a gateway is set up.
-type Option func(*[]gateway.Option)
+type Option struct{ option gateway.Option }
 
 // WithTLS serves https, HTTP/1.1 and HTTP/2, with a certificate for 127.0.0.1,
 // ::1 and localhost. [Gateway.Transport] trusts it.
-func WithTLS() Option { return with(gateway.WithTLS()) }
+func WithTLS() Option { return Option{gateway.WithTLS()} }
 
 // WithoutNetwork listens in memory: only [Gateway.Transport] reaches the gateway.
 // All the rest is the same, faults and TLS included. Such a gateway works inside a
@@ -32,27 +32,23 @@ func WithTLS() Option { return with(gateway.WithTLS()) }
 // close it inside the bubble. With Go 1.25 its transport speaks HTTP/1.1 over TLS,
 // because HTTP/2 of that release panics when bubbles and other goroutines share a
 // process.
-func WithoutNetwork() Option { return with(gateway.WithoutNetwork()) }
+func WithoutNetwork() Option { return Option{gateway.WithoutNetwork()} }
 
 // WithSeed makes the generated IDs the same in every run, if the things are
 // created in the same order.
-func WithSeed(seed uint64) Option { return with(gateway.WithSeed(seed)) }
+func WithSeed(seed uint64) Option { return Option{gateway.WithSeed(seed)} }
 
 // WithIDs sets the IDs of the project and of the instance. An empty one is
 // generated.
 func WithIDs(projectID, instanceID string) Option {
-	return with(gateway.WithIDs(projectID, instanceID))
-}
-
-func with(opt gateway.Option) Option {
-	return func(opts *[]gateway.Option) { *opts = append(*opts, opt) }
+	return Option{gateway.WithIDs(projectID, instanceID)}
 }
 
 // Start starts a gateway without APIs. It fails on a machine without loopback.
 func Start(opts ...Option) (*Gateway, error) {
 	var inner []gateway.Option
 	for _, opt := range opts {
-		opt(&inner)
+		inner = append(inner, opt.option)
 	}
 	gw, err := gateway.Start(inner...)
 	if err != nil {

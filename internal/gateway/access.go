@@ -14,24 +14,23 @@ const tokenHeader = "X-Auth-Token"
 // access knows who may call the gateway. It has a lock of its own, so that
 // checking a token never waits for a request that is being applied.
 type access struct {
+	region string
+	ids    *ids
+	token  string
+
 	mu       sync.Mutex
-	ids      *ids
-	token    string
 	valid    func(token string) bool
 	tokens   map[string]grant
 	keys     map[string]*key
-	users    []*User
+	users    []User
 	agencies []Agency
-	projects []project
-
-	region     string
-	catalogIDs [2]string
-	nobody     named // owns the tokens that were added, and the keys
+	domains  map[string]string // IDs by name
+	projects []reference
 }
 
-// grant is what a token is good for.
+// grant is the purpose of a token.
 type grant struct {
-	token             // as IAM shows it
+	token             // as IAM shows it; without Methods for one that IAM has not issued
 	expiry  time.Time // zero: never
 	project string    // anyProject, noProject or an id
 	expired bool      // before its time
@@ -42,14 +41,10 @@ const (
 	noProject  = ""
 )
 
-func (a *access) init(ids *ids, region string) {
-	a.ids = ids
-	a.token = ids.next()
+func newAccess(ids *ids, region string) *access {
+	a := &access{region: region, ids: ids, token: ids.next(), keys: make(map[string]*key), domains: make(map[string]string)}
 	a.tokens = map[string]grant{a.token: {project: anyProject}}
-	a.keys = make(map[string]*key)
-	a.region = region
-	a.catalogIDs = [2]string{ids.next(), ids.next()}
-	a.nobody = named{reference{ids.next(), "apigtest"}, reference{ids.next(), "apigtest"}}
+	return a
 }
 
 // Token is a token that is valid for every project and never expires.
@@ -121,7 +116,7 @@ func (g *Gateway) authenticate(r *Request) error {
 	return refuse(http.StatusForbidden, "APIG.1005", "No permissions to request this method")
 }
 
-// identify returns what the credentials of the request are good for. A
+// identify returns the purpose of the credentials of the request. A
 // signature, where there is one, counts before a token.
 func (g *Gateway) identify(r *Request) (grant, error) {
 	if signed, ok := strings.CutPrefix(r.Header.Get("Authorization"), algorithm+" "); ok {
@@ -133,7 +128,7 @@ func (g *Gateway) identify(r *Request) (grant, error) {
 	return g.lookUp(r.Header.Get(tokenHeader))
 }
 
-// lookUp returns what a token is good for.
+// lookUp returns the purpose of a token.
 func (g *Gateway) lookUp(token string) (grant, error) {
 	g.access.mu.Lock()
 	known, ok := g.access.tokens[token]
@@ -151,74 +146,60 @@ func (g *Gateway) lookUp(token string) (grant, error) {
 	return known, nil
 }
 
-// User is an IAM user, who can get tokens with a password.
+// User is an IAM user, who can get tokens with a password. The IDs are generated.
 type User struct {
 	Name       string
-	ID         string // generated if empty
+	ID         string
 	Password   string
 	DomainName string // the account; if empty, named as the user
-	DomainID   string // generated if empty, the same for the same name
-	Disabled   bool
+	DomainID   string
+}
+
+func (u User) named() named {
+	return named{reference{u.ID, u.Name}, reference{u.DomainID, u.DomainName}}
 }
 
 // Agency is the right of other accounts to act for the account of a domain,
-// with a token of their own (assume_role).
+// with a token of their own (assume_role). The ID is generated.
 type Agency struct {
 	Name       string
 	DomainName string
-	DomainID   string // generated if empty, the same for the same name
-}
-
-// project is what IAM calls a region of an account.
-type project struct{ id, name string }
-
-func (u *User) named() named {
-	return named{reference{u.ID, u.Name}, reference{u.DomainID, u.DomainName}}
+	DomainID   string
 }
 
 // AddUser makes a user known to IAM, in place of one of the same name and
 // domain, and returns it with its ids.
 func (g *Gateway) AddUser(u User) User {
-	a := &g.access
+	a := g.access
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	u.ID = cmp.Or(u.ID, a.ids.next())
+	u.ID = a.ids.next()
 	u.DomainName = cmp.Or(u.DomainName, u.Name)
-	u.DomainID = a.domainID(u.DomainName, u.DomainID)
-	a.users = slices.DeleteFunc(a.users, func(o *User) bool {
-		return o.ID == u.ID || o.Name == u.Name && o.DomainID == u.DomainID
-	})
-	a.users = append(a.users, &u)
+	u.DomainID = a.domainID(u.DomainName)
+	a.users = slices.DeleteFunc(a.users, func(o User) bool { return o.Name == u.Name && o.DomainID == u.DomainID })
+	a.users = append(a.users, u)
 	return u
 }
 
 // AddAgency makes an agency known to IAM, and returns it with its ids.
 func (g *Gateway) AddAgency(agency Agency) Agency {
-	a := &g.access
+	a := g.access
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	agency.DomainID = a.domainID(agency.DomainName, agency.DomainID)
+	agency.DomainID = a.domainID(agency.DomainName)
 	a.agencies = append(a.agencies, agency)
 	return agency
 }
 
-func (a *access) domainID(name, id string) string {
-	if id != "" {
-		return id
+// domainID is always the same for a name.
+func (a *access) domainID(name string) string {
+	if a.domains[name] == "" {
+		a.domains[name] = a.ids.next()
 	}
-	for _, u := range a.users {
-		if u.DomainName == name {
-			return u.DomainID
-		}
-	}
-	for _, agency := range a.agencies {
-		if agency.DomainName == name {
-			return agency.DomainID
-		}
-	}
-	return a.ids.next()
+	return a.domains[name]
 }
 
+// addProject adds what IAM calls a region of an account.
 func (a *access) addProject(id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -226,13 +207,7 @@ func (a *access) addProject(id string) {
 	if len(a.projects) > 0 {
 		name += "_" + id
 	}
-	if !slices.ContainsFunc(a.projects, func(p project) bool { return p.id == id }) {
-		a.projects = append(a.projects, project{id, name})
+	if !slices.ContainsFunc(a.projects, func(p reference) bool { return p.ID == id }) {
+		a.projects = append(a.projects, reference{id, name})
 	}
-}
-
-func (a *access) allProjects() []project {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Clone(a.projects)
 }

@@ -1,20 +1,52 @@
 package gateway
 
 import (
-	"encoding/json"
+	"bytes"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
+// locked is a buffer that several goroutines use.
+type locked struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *locked) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *locked) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// launch starts a gateway as "apig gateway start" does.
+func launch(t *testing.T, s Settings) (f *fixture, p *process, stderr *locked) {
+	t.Helper()
+	s.Region, stderr = "cn-north-4", &locked{}
+	p, err := newProcess(s, stderr)
+	require.NoError(t, err)
+	transport := p.Transport()
+	t.Cleanup(p.Close)
+	t.Cleanup(transport.CloseIdleConnections)
+	api := p.made.APIs[0].ID
+	return &fixture{p.Gateway, t, &http.Client{Transport: transport}, api, map[string]string{"api": api, "release": releaseID}}, p, stderr
+}
+
 // A web page that somebody looks at must not be able to inject a fault, nor read
 // anything.
 func TestControlIsForThisMachine(t *testing.T) {
-	g := run(t, Settings{})
-	own := strings.TrimPrefix(g.URL, "http://")
+	f, _, _ := launch(t, Settings{})
+	own := strings.TrimPrefix(f.URL(), "http://")
 	_, port, _ := strings.Cut(own, ":")
 	for name, test := range map[string]struct {
 		host, origin string
@@ -24,7 +56,7 @@ func TestControlIsForThisMachine(t *testing.T) {
 		"by name":              {"localhost:" + port, "", true},
 		"by name, no port":     {"LOCALHOST", "", true},
 		"IPv6":                 {"[::1]:" + port, "", true},
-		"own Origin":           {own, g.URL, true},
+		"own Origin":           {own, f.URL(), true},
 		"rebound name":         {"evil.example:" + port, "", false},
 		"rebound, own Origin":  {"evil.example:" + port, "http://evil.example:" + port, false},
 		"looks like loopback":  {"127.0.0.1.evil.example", "", false},
@@ -34,155 +66,125 @@ func TestControlIsForThisMachine(t *testing.T) {
 		"Origin, another port": {own, "http://127.0.0.1:1", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			header := []string{"Host", test.host}
-			if test.origin != "" {
-				header = append(header, "Origin", test.origin)
-			}
-			status, _ := g.ask("POST", "faults", `{"name":"hang"}`, header...)
-			read, _ := g.ask("GET", "requests", "", header...)
-			if test.allowed {
-				assert.Equal(t, []int{http.StatusCreated, http.StatusOK}, []int{status, read})
-			} else {
-				assert.Equal(t, []int{http.StatusForbidden, http.StatusForbidden}, []int{status, read})
+			for _, r := range []*http.Request{
+				f.request("POST", controlPath+"faults", `{"name":"hang"}`), f.request("GET", controlPath+"requests", ""), f.request("GET", controlPath, ""),
+			} {
+				r.Host = test.host
+				if test.origin != "" {
+					r.Header.Set("Origin", test.origin)
+				}
+				res := f.do(r)
+				assert.Equal(t, !test.allowed, res.status == http.StatusForbidden, res.body)
+				assert.Equal(t, test.allowed, res.status < 300)
 			}
 		})
 	}
+	assert.NotContains(t, f.call("GET", controlPath, "").body, f.Token())
 
 	// One that listens for other machines is called by its address, or by names that it was given.
-	g = run(t, Settings{Addr: "0.0.0.0:0", AllowRemote: true, Hosts: []string{"apig"}})
-	_, port, _ = strings.Cut(strings.TrimPrefix(g.URL, "http://"), ":")
-	g.URL = "http://127.0.0.1:" + port
+	f, _, _ = launch(t, Settings{Addr: "0.0.0.0:0", AllowRemote: true, Hosts: []string{"apig"}})
+	url := strings.Replace(f.URL(), "apig", "127.0.0.1", 1)
 	for host, want := range map[string]int{"apig:80": 200, "192.0.2.1": 200, "localhost": 200, "other": 403} {
-		status, _ := g.ask("GET", "clock", "", "Host", host)
-		assert.Equal(t, want, status, host)
+		r := f.request("GET", url+controlPath+"clock", "")
+		r.Host = host
+		assert.Equal(t, want, f.do(r).status, host)
 	}
 }
 
-// A program in any language can choose one fault, and check a report against
-// the journal.
+// A program in any language can choose faults, and check a report against the journal.
 func TestControl(t *testing.T) {
-	g := run(t, Settings{APIs: []string{"orders", "users"}})
-	orders, users := g.APIs[0].ID, g.APIs[1].ID
-	status, _ := g.ask("POST", "faults", `{"name":"apply-then-close","op":"action","api_id":"`+strings.ToUpper(orders)+`"}`)
-	require.Equal(t, http.StatusCreated, status)
-	assert.Equal(t, http.StatusCreated, g.publish(users), "the fault is for another API")
-	assert.Zero(t, g.publish(orders), "no answer")
-
-	_, journal := g.ask("GET", "journal?api_id="+orders, "")
-	require.Len(t, journal["journal"], 1)
-	entry := journal["journal"].([]any)[0].(map[string]any)
-	assert.Equal(t, []any{"r", "online", releaseID, 2.0}, []any{entry["remark"], entry["op"], entry["env_id"], entry["seq"]})
-	_, requests := g.ask("GET", "requests?op=action&api_id="+orders, "")
-	require.Len(t, requests["requests"], 1)
-	sent := requests["requests"].([]any)[0].(map[string]any)
-	assert.Equal(t, entry["request_id"], sent["request_id"])
-	assert.Contains(t, sent["body"], "remark")
-	_, journal = g.ask("GET", "journal?since=1", "")
-	assert.Len(t, journal["journal"], 1)
-	_, requests = g.ask("GET", "requests?since=2", "")
-	assert.Empty(t, requests["requests"])
-	for _, path := range []string{"requests", ""} {
-		_, answer := g.ask("GET", path, "")
-		text, err := json.Marshal(answer)
-		require.NoError(t, err)
-		assert.NotContains(t, string(text), g.value("HW_AUTH_TOKEN"), path)
-	}
-
-	// Each fault can be applied all the same, and have another answer.
+	f, _, stderr := launch(t, Settings{APIs: []string{"orders", "users"}})
+	f.converse(`
+		POST /_apigtest/faults {"name":"apply-then-answer","op":"action","skip":1,"delay":"1ms","status":418,"body":"{}"}
+		201 {"name":"apply-then-answer","skip":1,"op":"action","delay":"1ms","status":418,"body":"{}"}
+		POST /apis/action {"action":"online","env_id":"$release","api_id":"$api","remark":"one"}
+		201 {"publish_id":"$p",…}
+		POST /apis/action {"action":"online","env_id":"$release","api_id":"$api","remark":"two"}
+		418 {}
+		GET /_apigtest/journal?since=1&env_id=$release
+		200 {"journal":[{"seq":2,"time":"…","op":"online","instance_id":"…","api_id":"$api","env_id":"$release","remark":"two","version_id":"$v","request_id":"$r"}]}
+		GET /_apigtest/requests?op=action&since=1
+		200 {"requests":[{"seq":2,"request_id":"$r","time":"…","op":"action","method":"POST","path":"…/apis/action","instance_id":"…","api_id":"$api","user_agent":"Go-http-client/1.1","body":{…"remark":"two"}}]}
+		POST /v3/auth/tokens {"password":"secret"}
+		400 {…}
+		GET /_apigtest/requests?op=token
+		200 {"requests":[{…,"path":"/v3/auth/tokens","user_agent":"Go-http-client/1.1"}]}
+		GET /_apigtest/requests?api_id=other
+		200 {"requests":[]}
+		GET /_apigtest/faults
+		200 {"names":["answer","apply-then-answer",…],"struck":1}
+		POST /_apigtest/faults {"name":"busy","times":-1,"api_id":"other"}
+		201 {…}
+		GET /envs
+		200 {…}
+		POST /_apigtest/faults {"name":"conflict","times":-1,"applied":true}
+		201 {…}
+		GET /envs
+		409 {"error_code":"APIC.7701",…}
+		DELETE /_apigtest/faults
+		204
+		GET /envs
+		200 {…}`)
 	for fault, want := range map[string]int{
-		`{"name":"busy","applied":true}`:                                    500,
-		`{"name":"system-error","after":"1ms"}`:                             500,
-		`{"name":"answer","status":503}`:                                    503,
-		`{"name":"apply-then-answer","status":504,"body":"{}","skip":0}`:    504,
-		`{"name":"throttle","times":1,"delay":"1ms","op":"action"}`:         429,
-		`{"name":"answer","status":418,"body":"{\"error_code\":\"X.1\"}"}`:  418,
-		`{"name":"apply-then-answer","status":201,"body":"{}","times":1}`:   201,
-		`{"name":"conflict","applied":true,"api_id":"` + orders + `"}`:      409,
-		`{"name":"not-found","applied":false,"op":"action","after":"10ms"}`: 404,
+		`{"name":"busy","applied":true,"api_id":"` + strings.ToUpper(f.api) + `"}`: 500,
+		`{"name":"system-error","after":"1ms"}`:                                    500,
+		`{"name":"answer"}`:                                                        502,
+		`{"name":"throttle","times":1,"delay":"1ms","op":"action"}`:                429,
 	} {
-		status, answer := g.ask("POST", "faults", fault)
-		require.Equal(t, http.StatusCreated, status, answer)
-		status, _ = g.service("POST", "/apis/action", `{"action":"online","api_id":"`+orders+`","env_id":"`+releaseID+`"}`)
-		assert.Equal(t, want, status, fault)
+		require.Equal(t, 201, f.call("POST", controlPath+"faults", fault).status, fault)
+		assert.Equal(t, want, f.publish("").status, fault)
 	}
 	for _, wrong := range []string{
-		``, `{`, `{"name":"close"}`, `{"name":"busy","tims":2}`, `{"name":"busy","times":0}`, `{"name":"busy","times":-2}`,
-		`{"name":"busy","skip":-1}`, `{"name":"busy","op":"nonsense"}`, `{"name":"busy","delay":"1"}`, `{"name":"busy","after":"x"}`,
-		`{"name":"answer","status":99}`, `{"name":"answer","body":"x"}`,
+		"POST faults", "POST faults {", `POST faults {"name":"close"}`, `POST faults {"name":"busy","tims":2}`,
+		`POST faults {"name":"busy","times":0}`, `POST faults {"name":"busy","times":-2}`, `POST faults {"name":"busy","skip":-1}`,
+		`POST faults {"name":"busy","op":"nonsense"}`, `POST faults {"name":"busy","delay":"1"}`, `POST faults {"name":"busy","after":"x"}`,
+		`POST faults {"name":"answer","status":99}`, `POST faults {"name":"answer","body":"x"}`,
+		"GET journal?since=x", "GET requests?since=-1",
+		`PUT clock {"now":"today"}`, `PUT clock {"offset":"1"}`, `PUT clock {"date_skew":"x"}`, `PUT clock {"of":"1h"}`,
+		`PUT clock {"now":"2030-01-02T03:04:05Z","offset":"1h"}`,
 	} {
-		status, answer := g.ask("POST", "faults", wrong)
-		assert.Equal(t, http.StatusBadRequest, status, wrong)
-		assert.NotEmpty(t, answer["error"])
+		method, rest, _ := strings.Cut(wrong, " ")
+		path, body, _ := strings.Cut(rest, " ")
+		res := f.call(method, controlPath+path, body)
+		assert.Equal(t, http.StatusBadRequest, res.status, wrong)
+		assert.NotEmpty(t, res.json()["error"])
 	}
-	for _, path := range []string{"journal?since=x", "requests?since=-1"} {
-		status, _ := g.ask("GET", path, "")
-		assert.Equal(t, http.StatusBadRequest, status, path)
-	}
+	assert.Empty(t, stderr.String())
+	f.call("GET", "/apps/%0Ax", "")
+	assert.Contains(t, stderr.String(), `not imitated: GET "/v2/`+f.ProjectID())
+	assert.Contains(t, stderr.String(), `/apps/\nx"`, "one line")
 }
 
-// Reset undoes all that clients have made.
-func TestControlReset(t *testing.T) {
-	g := run(t, Settings{User: "ci", Password: "secret", Tokens: []string{"t"}, Environments: []string{"staging"}})
-	staging := g.Environments[1].ID
-	g.publish(g.APIs[0].ID)
-	status, _ := g.service("POST", "/envs", `{"name":"made"}`)
-	require.Equal(t, http.StatusCreated, status)
-	status, _ = g.service("DELETE", "/envs/"+staging, "")
-	require.Equal(t, http.StatusNoContent, status)
-	r, err := g.client.Post(g.URL+"/v3/auth/tokens", "application/json", strings.NewReader(`{"auth":{"identity":{"methods":["password"],`+
-		`"password":{"user":{"name":"ci","password":"secret","domain":{"name":"example"}}}},"scope":{"project":{"id":"`+g.ProjectID+`"}}}}`))
-	require.NoError(t, err)
-	r.Body.Close()
-	issued := r.Header.Get("X-Subject-Token")
-	require.NotEmpty(t, issued)
-	g.ask("POST", "faults", `{"name":"expire-token"}`)
-	status, _ = g.service("GET", "/envs", "")
-	require.Equal(t, http.StatusUnauthorized, status)
-	g.ask("PUT", "clock", `{"offset":"25h","date_skew":"3s"}`)
-	g.ask("POST", "faults", `{"name":"hang","times":-1}`)
+// The clock can be set, and goes on from there; publications go by it. Reset sets it
+// back, and begins the faults of the settings again.
+func TestControlClockAndReset(t *testing.T) {
+	f, _, _ := launch(t, Settings{})
+	f.converse(`
+		PUT /_apigtest/clock {"now":"2030-01-02T03:04:05Z","date_skew":"1h"}
+		200 {"now":"2030-01-02T03:04:0…Z","offset":"…h…s","date_skew":"1h0m0s"}
+		POST /apis/action {"action":"online","env_id":"$release","api_id":"$api"}
+		201 {…"publish_time":"2030-01-02T03:04:…}
+		PUT /_apigtest/clock {"offset":"-25h"}
+		200 {…,"offset":"-25h0m0s","date_skew":"1h0m0s"}
+		POST /_apigtest/faults {"name":"hang","times":-1}
+		201 {…}
+		POST /_apigtest/reset
+		204
+		GET /_apigtest/clock
+		200 {…,"offset":"0s","date_skew":"0s"}
+		GET /_apigtest/journal
+		200 {"journal":[]}
+		GET /envs
+		200 {…}`)
 
-	status, _ = g.ask("POST", "reset", "")
-	require.Equal(t, http.StatusNoContent, status)
-	_, journal := g.ask("GET", "journal", "")
-	assert.Empty(t, journal["journal"])
-	status, envs := g.service("GET", "/envs", "")
-	require.Equal(t, http.StatusOK, status, "the token is valid again")
-	var names []any
-	for _, env := range envs["envs"].([]any) {
-		names = append(names, env.(map[string]any)["name"], env.(map[string]any)["id"])
+	f, p, _ := launch(t, Settings{Faults: 1, Seed: 3})
+	for range 20 {
+		_, _ = f.send(f.action("online", ""))
 	}
-	assert.Equal(t, []any{"RELEASE", releaseID, "staging", staging}, names)
-	status, _ = g.ask("GET", "/v3/auth/projects", "", "X-Auth-Token", issued)
-	assert.Equal(t, http.StatusUnauthorized, status, "issued to a client")
-	_, clock := g.ask("GET", "clock", "")
-	assert.Equal(t, []any{"0s", "0s"}, []any{clock["offset"], clock["date_skew"]})
-	assert.Equal(t, http.StatusCreated, g.publish(g.APIs[0].ID))
-}
-
-// The clock can be set, and goes on from there; publications go by it.
-func TestControlClock(t *testing.T) {
-	g := run(t, Settings{})
-	_, clock := g.ask("PUT", "clock", `{"now":"2030-01-02T03:04:05Z","date_skew":"1h"}`)
-	assert.True(t, strings.HasPrefix(clock["now"].(string), "2030-01-02T03:04:"), clock["now"])
-	_, record := g.service("POST", "/apis/action", `{"action":"online","api_id":"`+g.APIs[0].ID+`","env_id":"`+releaseID+`"}`)
-	assert.Contains(t, record["publish_time"], "2030-01-02T03:04:")
-	_, clock = g.ask("PUT", "clock", `{"offset":"-25h"}`)
-	assert.Equal(t, []any{"-25h0m0s", "1h0m0s"}, []any{clock["offset"], clock["date_skew"]})
-	for _, wrong := range []string{`{"now":"today"}`, `{"offset":"1"}`, `{"date_skew":"x"}`, `{"now":"2030-01-02T03:04:05Z","offset":"1h"}`, `{"of":"1h"}`} {
-		status, _ := g.ask("PUT", "clock", wrong)
-		assert.Equal(t, http.StatusBadRequest, status, wrong)
-	}
-}
-
-// What is not imitated is a line on stderr.
-func TestNotImitated(t *testing.T) {
-	g := run(t, Settings{})
-	g.service("GET", "/apps", "")
-	g.ask("DELETE", "faults", "")
-	g.service("GET", "/apps/%0Ax", "")
-	g.publish(g.APIs[0].ID)
-	said := strings.Split(strings.TrimSpace(g.stderr.String()), "\n")
-	require.Len(t, said, 2, said)
-	assert.Contains(t, said[0], `not imitated: GET "/v2/`+g.ProjectID)
-	assert.Contains(t, said[1], `/apps/\nx"`)
+	assert.Equal(t, 20, p.Struck())
+	f.call("POST", controlPath+"reset", "")
+	_, _ = f.send(f.action("online", ""))
+	assert.Equal(t, 1, p.Struck())
+	f.call("DELETE", controlPath+"faults", "")
+	assert.Equal(t, 201, f.publish("").status)
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,14 +26,15 @@ type Gateway struct {
 	roots     *x509.CertPool
 	pem       []byte // the certificate
 	server    *http.Server
-	conns     connections
 	life      lifetime
 	clock     clock
-	requests  recorder
-	faults    faults
-	access    access
-	limit     limiter
-	observe   func(*Request)
+	requests  struct {
+		mu  sync.Mutex
+		all []*Request
+	}
+	faults  faults
+	access  *access
+	observe func(*Request)
 
 	resourceIDs *ids
 	requestIDs  *ids
@@ -44,15 +44,21 @@ type Gateway struct {
 	mu        sync.Mutex
 	instances map[string]*Instance // by instance id
 	journal   []Applied
-	knobs     knobs
+	alter     func(remark string) string // or nil
+	lag       time.Duration              // of histories
 }
 
 // Start starts a gateway with one instance, which has the environment RELEASE
-// and no APIs. Its error is an address that cannot be listened on: one that is
-// taken, malformed, or not of loopback.
+// and no APIs. It fails if the address cannot be listened on.
 func Start(opts ...Option) (*Gateway, error) {
-	cfg := config{addr: "127.0.0.1:0", seed: rand.Uint64(), region: "cn-north-4", log: os.Stderr, observe: func(*Request) {}}
-	cfg.wrap = func(_ *Gateway, own http.Handler) http.Handler { return own }
+	cfg := config{
+		addr:    "127.0.0.1:0",
+		seed:    rand.Uint64(),
+		region:  "cn-north-4",
+		log:     os.Stderr,
+		observe: func(*Request) {},
+		wrap:    func(g *Gateway) (http.Handler, error) { return g.Handler(), nil },
+	}
 	for _, opt := range opts {
 		opt(&cfg)
 	}
@@ -60,15 +66,11 @@ func Start(opts ...Option) (*Gateway, error) {
 		resourceIDs: newIDs(cfg.seed, resourceIDs),
 		requestIDs:  newIDs(cfg.seed, requestIDs),
 		instances:   make(map[string]*Instance),
-		life: lifetime{
-			done:    make(chan struct{}),
-			serving: make(map[*http.ResponseController]struct{}),
-		},
 	}
-	g.conns.none.L = &g.conns.mu
+	g.life.ctx, g.life.cancel = context.WithCancel(context.Background())
 	g.observe = cfg.observe
 	g.clock.set(cfg.now)
-	g.access.init(newIDs(cfg.seed, tokenIDs), cfg.region)
+	g.access = newAccess(newIDs(cfg.seed, tokenIDs), cfg.region)
 	g.Instance = g.AddInstance(cfg.projectID, cfg.instanceID)
 	if err := g.listen(cfg); err != nil {
 		return nil, err
@@ -93,13 +95,12 @@ func (g *Gateway) Close() {
 	g.life.end()
 	_ = g.server.Close() // an error of closing the listener helps nobody here
 	g.life.running.Wait()
-	g.conns.wait()
 }
 
-// Reset undoes all that requests have done: publications with their versions,
-// environments made or deleted, tokens issued or expired, keys locked. It forgets
+// Reset undoes all that requests have done: publications with their versions, tokens
+// issued or expired, keys locked. It forgets
 // requests, journal and faults. All that the test has made itself stays, as do the
-// clock, the limits and the connections. A request that is being served takes effect
+// clock and the connections. A request that is being served takes effect
 // before or after the reset; late applications come as late as they were to.
 func (g *Gateway) Reset() {
 	g.faults.mu.Lock()
@@ -108,124 +109,56 @@ func (g *Gateway) Reset() {
 	g.requests.mu.Lock()
 	g.requests.all = nil
 	g.requests.mu.Unlock()
-	g.limit.restart()
 	g.access.reset()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.journal = nil
 	for _, i := range g.instances {
 		clear(i.versions)
-		i.environments = slices.Clone(i.ownEnvironments)
-		clear(i.envsByID)
-		for _, e := range i.environments {
-			i.envsByID[e.id] = e
-		}
 		for _, a := range i.apis {
 			clear(a.publications)
 		}
 	}
 }
 
-// Connections is the number of connections open now.
-func (g *Gateway) Connections() int {
-	g.conns.mu.Lock()
-	defer g.conns.mu.Unlock()
-	return g.conns.open
-}
-
-// Accepted is the number of connections accepted so far.
-func (g *Gateway) Accepted() int {
-	g.conns.mu.Lock()
-	defer g.conns.mu.Unlock()
-	return g.conns.accepted
-}
-
 // Option changes how a gateway is set up.
 type Option func(*config)
 
 type config struct {
-	tls, inMemory, remote bool
-	hosts                 []string
-	log                   io.Writer
-	observe               func(*Request)
-	wrap                  func(*Gateway, http.Handler) http.Handler
-	addr                  string
+	tls, inMemory         bool
 	now                   func() time.Time
 	seed                  uint64
 	projectID, instanceID string
-	region                string
+
+	// The rest is for a gateway that is a process of its own.
+	addr    string
+	remote  bool                                 // addr may be one that other machines reach
+	hosts   []string                             // names by which clients call it, besides localhost
+	region  string                               // in the catalog of a token; also the name of the first project
+	log     io.Writer                            // for the errors of the server
+	observe func(*Request)                       // is called with each request before a fault strikes it
+	wrap    func(*Gateway) (http.Handler, error) // makes the handler, when the address is known
 }
 
 // WithTLS serves https, HTTP/1.1 and HTTP/2, with a certificate for 127.0.0.1,
-// ::1, localhost, the address listened on and the names of [WithHosts].
-// [Gateway.CertPool] trusts it.
-func WithTLS() Option {
-	return func(c *config) { c.tls = true }
-}
+// ::1 and localhost. [Gateway.CertPool] trusts it.
+func WithTLS() Option { return func(c *config) { c.tls = true } }
 
 // WithoutNetwork listens in memory: only [Gateway.Transport] reaches the
-// gateway, and [Gateway.URL] is an address with port 0, unless [WithAddr] names
-// another one. All the rest is the same, faults, TLS
-// and, from Go 1.26 on, HTTP/2 included. No goroutine of it waits for a socket, so
-// that it works inside a bubble of [testing/synctest], where every wait takes
+// gateway, and [Gateway.URL] is an address with port 0. All the rest is the same,
+// faults, TLS and, from Go 1.26 on, HTTP/2 included. No goroutine of it waits for a
+// socket, so that it works inside a bubble of [testing/synctest], where every wait takes
 // virtual time; it must be started and closed inside of it. With Go 1.25 its
 // transport speaks HTTP/1.1 over TLS: that release's HTTP/2 panics when bubbles
 // and other goroutines share a process.
-func WithoutNetwork() Option {
-	return func(c *config) { c.inMemory = true }
-}
-
-// WithHandler serves what wrap makes of the gateway's own handler, such as more paths
-// beside it, or a log. It is called once, when the address is known and before the
-// first request.
-func WithHandler(wrap func(g *Gateway, own http.Handler) http.Handler) Option {
-	return func(c *config) { c.wrap = wrap }
-}
-
-// WithAddr listens on addr instead of a free port of 127.0.0.1. Only loopback
-// addresses are accepted, unless there is [WithRemote].
-func WithAddr(addr string) Option {
-	return func(c *config) { c.addr = addr }
-}
-
-// WithRemote accepts an address that other machines can reach.
-func WithRemote() Option {
-	return func(c *config) { c.remote = true }
-}
-
-// WithHosts adds names by which clients call the gateway. The first one stands in
-// its URL where it listens on all addresses.
-func WithHosts(names ...string) Option {
-	return func(c *config) { c.hosts = append(c.hosts, names...) }
-}
-
-// WithLog writes the errors of the server to w instead of stderr.
-func WithLog(w io.Writer) Option {
-	return func(c *config) { c.log = w }
-}
-
-// WithObserver calls f with each request that was received, before a fault strikes
-// it.
-func WithObserver(f func(*Request)) Option {
-	return func(c *config) { c.observe = f }
-}
+func WithoutNetwork() Option { return func(c *config) { c.inMemory = true } }
 
 // WithClock starts the gateway with this clock, see [Gateway.SetClock].
-func WithClock(now func() time.Time) Option {
-	return func(c *config) { c.now = now }
-}
+func WithClock(now func() time.Time) Option { return func(c *config) { c.now = now } }
 
 // WithSeed makes the generated ids the same in every run, as long as the
 // things they name are created in the same order.
-func WithSeed(seed uint64) Option {
-	return func(c *config) { c.seed = seed }
-}
-
-// WithRegion sets the region of the gateway, by default cn-north-4. It stands in the
-// catalog of a token, and is the name of the first instance's project.
-func WithRegion(region string) Option {
-	return func(c *config) { c.region = region }
-}
+func WithSeed(seed uint64) Option { return func(c *config) { c.seed = seed } }
 
 // WithIDs sets the ids of the project and of the first instance. An empty one is
 // generated.

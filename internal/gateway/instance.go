@@ -1,8 +1,7 @@
 package gateway
 
 import (
-	"encoding/binary"
-	"encoding/hex"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -23,12 +22,7 @@ type Instance struct {
 	groups       []*group
 	environments []*environment
 	apisByID     map[string]*api
-	envsByID     map[string]*environment
 	versions     map[string]*version // the kept ones of all APIs
-	writing      map[string]bool     // APIs that a request is writing, by id
-	collided     []string            // those of the batch that is being applied
-
-	ownEnvironments []*environment // not made by a client
 }
 
 type api struct {
@@ -43,9 +37,12 @@ type group struct {
 	created  time.Time
 }
 
+// environment is one as it is listed.
 type environment struct {
-	id, name, remark string
-	created          time.Time
+	Created time.Time `json:"create_time"`
+	Name    string    `json:"name"`
+	Remark  string    `json:"remark"`
+	ID      string    `json:"id"`
 }
 
 // The environment that every instance has from the start.
@@ -72,11 +69,9 @@ func (g *Gateway) AddInstance(projectID, instanceID string) *Instance {
 		projectID:  projectID,
 		instanceID: instanceID,
 		apisByID:   make(map[string]*api),
-		envsByID:   make(map[string]*environment),
 		versions:   make(map[string]*version),
-		writing:    make(map[string]bool),
 	}
-	i.ownEnvironments = []*environment{i.addEnvironment(releaseID, "RELEASE", "")}
+	i.addEnvironment(releaseID, "RELEASE")
 	i.addGroup(g.resourceIDs.next(), "DEFAULT")
 	g.instances[instanceID] = i
 	return i
@@ -119,14 +114,10 @@ func (i *Instance) AddAPIIn(groupID, name string) (id string) {
 func (i *Instance) AddEnvironment(name string) (id string) {
 	i.gw.mu.Lock()
 	defer i.gw.mu.Unlock()
-	e := i.environmentNamed(name)
-	if e == nil {
-		e = i.addEnvironment(i.gw.resourceIDs.next(), name, "")
+	if e := find(i.environments, func(e *environment) bool { return e.Name == name }); e != nil {
+		return e.ID
 	}
-	if !slices.Contains(i.ownEnvironments, e) {
-		i.ownEnvironments = append(i.ownEnvironments, e)
-	}
-	return e.id
+	return i.addEnvironment(i.gw.resourceIDs.next(), name).ID
 }
 
 // RemoveAPI deletes an API with its versions, published or not. The service
@@ -139,7 +130,9 @@ func (i *Instance) RemoveAPI(id string) {
 		return
 	}
 	for _, p := range a.publications {
-		i.forget(p)
+		for _, v := range p.versions {
+			delete(i.versions, v.id)
+		}
 	}
 	delete(i.apisByID, id)
 	i.apis = slices.DeleteFunc(i.apis, func(o *api) bool { return o == a })
@@ -164,47 +157,22 @@ func (i *Instance) addGroup(id, name string) *group {
 	return added
 }
 
-func (i *Instance) addEnvironment(id, name, remark string) *environment {
-	e := &environment{id, name, remark, i.gw.clock.now()}
+func (i *Instance) addEnvironment(id, name string) *environment {
+	e := &environment{Created: i.gw.clock.now(), Name: name, ID: id}
 	i.environments = append(i.environments, e)
-	i.envsByID[id] = e
 	return e
 }
 
-func (i *Instance) removeEnvironment(e *environment) {
-	for _, a := range i.apis {
-		if p := a.publications[e.id]; p != nil {
-			i.forget(p)
-		}
+// find returns the first one that fits, or nil.
+func find[T any](all []*T, fits func(*T) bool) *T {
+	if n := slices.IndexFunc(all, fits); n >= 0 {
+		return all[n]
 	}
-	delete(i.envsByID, e.id)
-	i.environments = slices.DeleteFunc(i.environments, func(o *environment) bool { return o == e })
-}
-
-// forget drops a publication with its versions.
-func (i *Instance) forget(p *publication) {
-	for _, v := range p.versions {
-		delete(i.versions, v.id)
-	}
-	delete(p.api.publications, p.env.id)
+	return nil
 }
 
 func (i *Instance) group(id string) *group {
-	for _, in := range i.groups {
-		if in.id == id {
-			return in
-		}
-	}
-	return nil
-}
-
-func (i *Instance) environmentNamed(name string) *environment {
-	for _, e := range i.environments {
-		if e.name == name {
-			return e
-		}
-	}
-	return nil
+	return find(i.groups, func(in *group) bool { return in.id == id })
 }
 
 func (i *Instance) api(id string) (*api, error) {
@@ -215,7 +183,7 @@ func (i *Instance) api(id string) (*api, error) {
 }
 
 func (i *Instance) environment(id string) (*environment, error) {
-	if e := i.envsByID[id]; e != nil {
+	if e := find(i.environments, func(e *environment) bool { return e.ID == id }); e != nil {
 		return e, nil
 	}
 	return nil, refuse(http.StatusNotFound, "APIG.3003", "Environment %s does not exist", id)
@@ -242,6 +210,5 @@ func newIDs(seed, stream uint64) *ids {
 func (s *ids) next() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, 16), s.rng.Uint64())
-	return hex.EncodeToString(binary.BigEndian.AppendUint64(b, s.rng.Uint64()))
+	return fmt.Sprintf("%016x%016x", s.rng.Uint64(), s.rng.Uint64())
 }

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"unicode"
 )
@@ -83,14 +82,6 @@ func (s *Settings) variables(g *Gateway) []Variable {
 	// Go on Linux, Python's requests, OpenStack, Node.js and curl, in this order.
 	set(s.CertFile, "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "OS_CACERT", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE")
 	return all
-}
-
-// unset is the variables of credentials that the gateway does not set. Left in an
-// environment they would win over its own, or go to it.
-func unset(set []Variable) []string {
-	return slices.DeleteFunc(slices.Clone(credentialVariables), func(name string) bool {
-		return slices.ContainsFunc(set, func(v Variable) bool { return v.Name == name })
-	})
 }
 
 // Shell is the inventory as shell commands and comments.

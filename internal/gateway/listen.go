@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bytes"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -17,12 +16,8 @@ import (
 	"math/big"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"strconv"
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -31,64 +26,50 @@ func (g *Gateway) listen(cfg config) error {
 	if err := checkAddress(cfg.addr, cfg.remote); err != nil {
 		return err
 	}
-	listener, err := g.open(cfg)
-	if err != nil {
-		return err
+	var listener net.Listener
+	if cfg.inMemory {
+		m := newMemory()
+		listener, g.dial, g.inMemory = m, m.dial, true
+	} else {
+		socket, err := net.Listen("tcp", cfg.addr)
+		if err != nil {
+			return err
+		}
+		listener, g.dial = socket, (&net.Dialer{}).DialContext
 	}
 	g.listening = listener.Addr().(*net.TCPAddr).IP
-	scheme, certificates := "http://", []tls.Certificate(nil)
+	g.url = "http://" + address(listener.Addr(), cfg.hosts)
+	g.server = &http.Server{
+		ReadHeaderTimeout: time.Minute,
+		ErrorLog:          log.New(serverLog{cfg.log}, "", log.LstdFlags),
+		ConnState:         g.life.note,
+	}
+	serve := g.server.Serve
 	if cfg.tls {
 		cert, err := newCertificate(g.listening, cfg.hosts)
 		if err != nil {
 			listener.Close()
 			return err
 		}
+		g.url = "https://" + address(listener.Addr(), cfg.hosts)
 		g.roots = x509.NewCertPool()
 		g.roots.AddCert(cert.Leaf)
 		g.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Leaf.Raw})
-		scheme, certificates = "https://", []tls.Certificate{*cert}
+		g.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*cert}}
+		serve = func(l net.Listener) error { return g.server.ServeTLS(l, "", "") }
 	}
-	g.url = scheme + g.url
-	g.server = &http.Server{
-		Handler:           cfg.wrap(g, http.HandlerFunc(g.serveOwn)),
-		TLSConfig:         &tls.Config{Certificates: certificates},
-		ReadHeaderTimeout: time.Minute,
-		ErrorLog:          log.New(serverLog{cfg.log}, "", log.LstdFlags),
-		ConnState: func(c net.Conn, state http.ConnState) {
-			g.conns.note(state)
-			if state == http.StateNew && g.life.over() {
-				c.Close() // accepted while Close was at work
-			}
-		},
+	handler, err := cfg.wrap(g)
+	if err != nil {
+		listener.Close()
+		return err
 	}
-	serve := func() { _ = g.server.Serve(listener) } // always ends with ErrServerClosed
-	if cfg.tls {
-		serve = func() { _ = g.server.ServeTLS(listener, "", "") }
-	}
+	g.server.Handler = handler
 	g.life.enter()
 	go func() {
 		defer g.life.leave()
-		serve()
+		_ = serve(listener) // always ends with ErrServerClosed
 	}()
 	return nil
-}
-
-// open makes the listener, and what clients need to know of it.
-func (g *Gateway) open(cfg config) (net.Listener, error) {
-	if cfg.inMemory {
-		m, err := newMemory(cfg.addr)
-		if err != nil {
-			return nil, err
-		}
-		g.url, g.dial, g.inMemory = m.name, m.dial, true
-		return m, nil
-	}
-	listener, err := net.Listen("tcp", cfg.addr)
-	if err != nil {
-		return nil, err
-	}
-	g.url, g.dial = address(listener.Addr(), cfg.hosts), (&net.Dialer{}).DialContext
-	return listener, nil
 }
 
 // checkAddress refuses an address that other machines can reach, unless that is
@@ -150,76 +131,6 @@ func (l serverLog) Write(line []byte) (int, error) {
 		return len(line), nil
 	}
 	return l.w.Write(line)
-}
-
-// memory is a listener without a network: dial makes both ends of a
-// connection.
-type memory struct {
-	addr  *net.TCPAddr
-	name  string // what clients dial
-	conns chan net.Conn
-	done  chan struct{}
-	close sync.Once
-	ports atomic.Int64
-}
-
-func newMemory(address string) (*memory, error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	ip := host
-	if host == "localhost" {
-		ip = "127.0.0.1" // to look it up would take a network
-	}
-	addr, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(ip, port))
-	if err != nil {
-		return nil, err
-	}
-	return &memory{
-		addr:  addr,
-		name:  net.JoinHostPort(host, strconv.Itoa(addr.Port)),
-		conns: make(chan net.Conn),
-		done:  make(chan struct{}),
-	}, nil
-}
-
-func (m *memory) Accept() (net.Conn, error) {
-	select {
-	case c := <-m.conns:
-		return c, nil
-	case <-m.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (m *memory) Close() error {
-	m.close.Do(func() { close(m.done) })
-	return nil
-}
-
-func (m *memory) Addr() net.Addr { return m.addr }
-
-// dial refuses every address but its own: a client that has been led elsewhere
-// must not end up here.
-func (m *memory) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	fail := func(err error) (net.Conn, error) {
-		return nil, &net.OpError{Op: "dial", Net: network, Addr: m.addr, Err: err}
-	}
-	if address != m.name {
-		return fail(&net.AddrError{Err: "not the gateway, and there is no network", Addr: address})
-	}
-	port := 1024 + int(m.ports.Add(1)-1)%(1<<16-1024) // each connection has one of its own
-	near := &net.TCPAddr{IP: m.addr.IP, Port: port}
-	request, answer := newStream(), newStream()
-	select {
-	case m.conns <- &pipe{in: request, out: answer, local: m.addr, remote: near}:
-		return &pipe{in: answer, out: request, local: near, remote: m.addr}, nil
-	case <-m.done:
-		return fail(os.NewSyscallError("connect", syscall.ECONNREFUSED))
-	case <-ctx.Done():
-		return fail(ctx.Err())
-	}
 }
 
 // newCertificate makes a certificate for loopback, for the address listened on and

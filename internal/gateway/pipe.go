@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -12,14 +13,65 @@ import (
 	"time"
 )
 
+// memory is a listener without a network: dial makes both ends of a
+// connection.
+type memory struct {
+	conns chan net.Conn
+	done  chan struct{}
+	close sync.Once
+}
+
+func newMemory() *memory {
+	return &memory{conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+func (m *memory) Accept() (net.Conn, error) {
+	select {
+	case c := <-m.conns:
+		return c, nil
+	case <-m.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (m *memory) Close() error {
+	m.close.Do(func() { close(m.done) })
+	return nil
+}
+
+// nowhere is the address of everything in memory.
+var nowhere = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}
+
+func (m *memory) Addr() net.Addr { return nowhere }
+
+// dial refuses every address but its own: a client that has been led elsewhere
+// must not end up here.
+func (m *memory) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	fail := func(err error) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: network, Addr: nowhere, Err: err}
+	}
+	if address != nowhere.String() {
+		return fail(&net.AddrError{Err: "not the gateway, and there is no network", Addr: address})
+	}
+	request, answer := newStream(), newStream()
+	select {
+	case m.conns <- &pipe{in: request, out: answer}:
+		return &pipe{in: answer, out: request}, nil
+	case <-m.done:
+		return fail(os.NewSyscallError("connect", syscall.ECONNREFUSED))
+	case <-ctx.Done():
+		return fail(ctx.Err())
+	}
+}
+
 // pipe is one end of a connection in memory. It behaves like a TCP socket,
 // not like net.Pipe: what is sent waits in a buffer, so that a side that
-// closes early leaves its answer to be read. All waits are for a sync.Cond, so
-// that inside a testing/synctest bubble time passes while a connection is idle.
+// closes early leaves its answer to be read. The buffer has no limit, so that only
+// reads wait. They wait for a sync.Cond, so that inside a testing/synctest bubble time
+// passes while a connection is idle.
 type pipe struct {
-	in, out       *stream
-	local, remote *net.TCPAddr
-	abrupt        atomic.Bool // Close resets the connection
+	in, out *stream
+	abrupt  atomic.Bool // Close resets the connection
 }
 
 func (p *pipe) Read(b []byte) (int, error) {
@@ -39,7 +91,7 @@ func (p *pipe) failed(op string, err error) error {
 	if errors.As(err, new(syscall.Errno)) {
 		err = os.NewSyscallError(op, err)
 	}
-	return &net.OpError{Op: op, Net: "tcp", Source: p.local, Addr: p.remote, Err: err}
+	return &net.OpError{Op: op, Net: "tcp", Source: nowhere, Addr: nowhere, Err: err}
 }
 
 // Close leaves to the other side what was sent already. Like TCP it is a
@@ -66,27 +118,18 @@ func (p *pipe) SetLinger(seconds int) error {
 	return nil
 }
 
-func (p *pipe) LocalAddr() net.Addr  { return p.local }
-func (p *pipe) RemoteAddr() net.Addr { return p.remote }
+func (p *pipe) LocalAddr() net.Addr  { return nowhere }
+func (p *pipe) RemoteAddr() net.Addr { return nowhere }
 
-func (p *pipe) SetDeadline(t time.Time) error {
-	_ = p.SetReadDeadline(t)
-	return p.SetWriteDeadline(t)
-}
+func (p *pipe) SetDeadline(t time.Time) error { return p.SetReadDeadline(t) }
 
 func (p *pipe) SetReadDeadline(t time.Time) error {
-	p.in.setDeadline(&p.in.readBy, t)
+	p.in.setDeadline(t)
 	return nil
 }
 
-func (p *pipe) SetWriteDeadline(t time.Time) error {
-	p.out.setDeadline(&p.out.writeBy, t)
-	return nil
-}
-
-// window is how many bytes may be on their way. A writer that is ahead of its
-// reader by more has to wait.
-const window = 64 << 10
+// SetWriteDeadline does nothing: writes do not wait.
+func (p *pipe) SetWriteDeadline(time.Time) error { return nil }
 
 // stream is one direction of a connection.
 type stream struct {
@@ -99,12 +142,18 @@ type stream struct {
 	refused error // what a write gets
 	lost    bool  // the next write is lost in silence, the ones after it are refused
 
-	readBy, writeBy deadline
+	deadline time.Time   // of reads
+	timer    *time.Timer // wakes them at the deadline
 }
 
 func newStream() *stream {
 	s := &stream{}
 	s.changed.L = &s.mu
+	s.timer = time.AfterFunc(0, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.changed.Broadcast()
+	})
 	return s
 }
 
@@ -115,12 +164,11 @@ func (s *stream) read(b []byte) (int, error) {
 		switch {
 		case s.dropped != nil:
 			return 0, s.dropped
-		case s.readBy.passed:
+		case !s.deadline.IsZero() && !time.Now().Before(s.deadline):
 			return 0, os.ErrDeadlineExceeded
 		case len(b) == 0:
 			return 0, nil
 		case s.data.Len() > 0:
-			s.changed.Broadcast() // there is room now
 			return s.data.Read(b)
 		case s.ended != nil:
 			return 0, s.ended
@@ -129,29 +177,19 @@ func (s *stream) read(b []byte) (int, error) {
 	}
 }
 
-func (s *stream) write(b []byte) (n int, err error) {
+func (s *stream) write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for {
-		switch room := window - s.data.Len(); {
-		case s.refused != nil:
-			return n, s.refused
-		case s.writeBy.passed:
-			return n, os.ErrDeadlineExceeded
-		case s.lost:
-			// The other side answers with a reset, which the next one sees.
-			s.lost, s.refused = false, syscall.EPIPE
-			return len(b), nil
-		case n == len(b):
-			return n, nil
-		case room > 0:
-			sent, _ := s.data.Write(b[n:min(len(b), n+room)])
-			n += sent
-			s.changed.Broadcast()
-			continue
-		}
-		s.changed.Wait()
+	switch {
+	case s.refused != nil:
+		return 0, s.refused
+	case s.lost:
+		// The other side answers with a reset, which the next one sees.
+		s.lost, s.refused = false, syscall.EPIPE
+		return len(b), nil
 	}
+	s.changed.Broadcast()
+	return s.data.Write(b)
 }
 
 // end closes the stream on the writer's side: writes get refused, and reads,
@@ -163,7 +201,6 @@ func (s *stream) end(refused, ended error) {
 	if s.ended == nil || !errors.Is(ended, io.EOF) {
 		s.ended = ended
 	}
-	s.writeBy.stop()
 	s.changed.Broadcast()
 }
 
@@ -184,44 +221,14 @@ func (s *stream) drop(reset bool) bool {
 			s.refused = syscall.ECONNRESET
 		}
 	}
-	s.readBy.stop()
+	s.timer.Stop()
 	s.changed.Broadcast()
 	return reset
 }
 
-func (s *stream) setDeadline(d *deadline, t time.Time) {
+func (s *stream) setDeadline(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d.stop()
-	d.passed = false
-	if wait := time.Until(t); t.IsZero() {
-		// none
-	} else if wait <= 0 {
-		d.passed = true
-	} else {
-		var timer *time.Timer
-		timer = time.AfterFunc(wait, func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if d.timer == timer { // not replaced meanwhile
-				d.passed = true
-				s.changed.Broadcast()
-			}
-		})
-		d.timer = timer
-	}
-	s.changed.Broadcast()
-}
-
-// deadline is guarded by the mutex of its stream.
-type deadline struct {
-	timer  *time.Timer
-	passed bool
-}
-
-func (d *deadline) stop() {
-	if d.timer != nil {
-		d.timer.Stop()
-		d.timer = nil
-	}
+	s.deadline = t
+	s.timer.Reset(max(0, time.Until(t)))
 }

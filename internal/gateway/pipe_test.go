@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net"
@@ -44,8 +43,7 @@ func likeSockets(t *testing.T, test func(t *testing.T, client, server tcpConn)) 
 	})
 	t.Run("memory", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			m, err := newMemory("127.0.0.1:0")
-			require.NoError(t, err)
+			m := newMemory()
 			run(t, m, m.dial)
 		})
 	})
@@ -61,14 +59,6 @@ func send(t *testing.T, c net.Conn, text string) {
 // What the connections of clients meet is the same with and without a network.
 func TestLikeSockets(t *testing.T) {
 	for name, test := range map[string]func(t *testing.T, client, server tcpConn){
-		"what was sent is read then the end": func(t *testing.T, client, server tcpConn) {
-			send(t, server, "one")
-			send(t, server, "two")
-			require.NoError(t, server.Close())
-			all, err := io.ReadAll(client)
-			assert.NoError(t, err)
-			assert.Equal(t, "onetwo", string(all))
-		},
 		"close with unread data is a reset": func(t *testing.T, client, server tcpConn) {
 			send(t, client, "never read")
 			send(t, server, "answer")
@@ -86,9 +76,6 @@ func TestLikeSockets(t *testing.T) {
 			_ = server.Close() // which does not make it an orderly end
 			_, err := client.Read(make([]byte, 1))
 			assert.ErrorIs(t, err, syscall.ECONNRESET)
-			var op *net.OpError
-			require.ErrorAs(t, err, &op)
-			assert.Equal(t, "read", op.Op)
 			_, err = client.Write([]byte("x"))
 			assert.Error(t, err)
 		},
@@ -102,17 +89,6 @@ func TestLikeSockets(t *testing.T) {
 				return err != nil
 			}, time.Minute, time.Millisecond)
 			assert.ErrorIs(t, err, syscall.EPIPE)
-		},
-		"a writer that waits is reset by close": func(t *testing.T, client, server tcpConn) {
-			failed := make(chan error)
-			go func() {
-				_, err := client.Write(make([]byte, 64<<20))
-				failed <- err
-			}()
-			_, err := io.ReadFull(server, make([]byte, 100))
-			require.NoError(t, err)
-			require.NoError(t, server.Close())
-			assert.ErrorIs(t, <-failed, syscall.ECONNRESET)
 		},
 		"half close": func(t *testing.T, client, server tcpConn) {
 			send(t, client, "question")
@@ -147,18 +123,8 @@ func TestLikeSockets(t *testing.T) {
 			begun := time.Now()
 			_, err := client.Read(make([]byte, 1))
 			assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
-			var timeout net.Error
-			require.ErrorAs(t, err, &timeout)
-			assert.True(t, timeout.Timeout())
-			_, err = client.Write(make([]byte, 64<<20))
-			assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
 			assert.GreaterOrEqual(t, time.Since(begun), 20*time.Millisecond)
-
 			send(t, server, "x")
-			require.NoError(t, server.SetWriteDeadline(time.Now().Add(20*time.Millisecond)))
-			_, err = server.Write(make([]byte, 64<<20))
-			assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
-
 			require.NoError(t, client.SetDeadline(time.Unix(1, 0)))
 			_, err = client.Read(make([]byte, 1))
 			assert.ErrorIs(t, err, os.ErrDeadlineExceeded, "before the data")
@@ -176,19 +142,6 @@ func TestLikeSockets(t *testing.T) {
 			require.NoError(t, client.SetReadDeadline(time.Now().Add(10*time.Millisecond)))
 			assert.ErrorIs(t, <-failed, os.ErrDeadlineExceeded)
 		},
-		"more than the buffer holds": func(t *testing.T, client, server tcpConn) {
-			sent := bytes.Repeat([]byte("0123456789abcdef"), 1<<18)
-			go func() {
-				_, _ = client.Write(sent)
-				client.Close()
-			}()
-			got, err := io.ReadAll(server)
-			assert.NoError(t, err)
-			assert.True(t, bytes.Equal(sent, got))
-			n, err := server.Read(nil)
-			assert.NoError(t, err)
-			assert.Zero(t, n)
-		},
 	} {
 		t.Run(name, func(t *testing.T) { likeSockets(t, test) })
 	}
@@ -197,19 +150,15 @@ func TestLikeSockets(t *testing.T) {
 // The gateway accepts at once, so that only this shows the errors of a dial.
 func TestDialThatNobodyAccepts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, err := newMemory("127.0.0.1:0")
-		require.NoError(t, err)
+		m := newMemory()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		_, err = m.dial(ctx, "tcp", "127.0.0.1:0")
+		_, err := m.dial(ctx, "tcp", "127.0.0.1:0")
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		require.NoError(t, m.Close())
 		_, err = m.dial(t.Context(), "tcp", "127.0.0.1:0")
 		assert.ErrorIs(t, err, syscall.ECONNREFUSED)
 		_, err = m.Accept()
 		assert.ErrorIs(t, err, net.ErrClosed)
-		_, err = newMemory("127.0.0.1")
-		assert.Error(t, err)
-		assert.Equal(t, m.addr, m.Addr())
 	})
 }

@@ -15,7 +15,7 @@ type publication struct {
 	time     time.Time  // of the last publish or switch
 	versions []*version // newest first
 	current  *version   // in effect; nil when offline
-	past     []state    // what histories that lag may still show
+	past     []state    // the present state, and those that histories may still show
 }
 
 type version struct {
@@ -42,49 +42,58 @@ func (i *Instance) publication(apiID, envID string) (*publication, error) {
 	return a.publications[envID], nil
 }
 
-// online publishes: every time a new version, whether the API is published
-// already or not.
-func (i *Instance) online(apiID, envID, remark string, by *Request) (*version, error) {
+// inEffect finds the version in effect. Which error is given for an API that is not
+// published is not documented; this is the one whose text fits.
+func (i *Instance) inEffect(apiID, envID string) (*version, error) {
 	p, err := i.publication(apiID, envID)
 	if err != nil {
 		return nil, err
 	}
-	if p == nil {
-		p = &publication{id: i.gw.resourceIDs.next(), api: i.apisByID[apiID], env: i.envsByID[envID]}
-		p.api.publications[envID] = p
+	if p == nil || p.current == nil {
+		return nil, refuse(http.StatusNotFound, "APIG.3015", "The API publication record does not exist,id:%s", apiID)
 	}
-	v := &version{publication: p, id: i.gw.resourceIDs.next(), remark: i.gw.knobs.kept(remark)}
+	return p.current, nil
+}
+
+// online publishes: every time a new version, whether the API is published
+// already or not.
+func (i *Instance) online(apiID, envID, remark string, by *Request) (*version, error) {
+	a, err := i.api(apiID)
+	if err != nil {
+		return nil, err
+	}
+	e, err := i.environment(envID)
+	if err != nil {
+		return nil, err
+	}
+	p := a.publications[envID]
+	if p == nil {
+		p = &publication{id: i.gw.resourceIDs.next(), api: a, env: e}
+		a.publications[envID] = p
+	}
+	v := &version{publication: p, id: i.gw.resourceIDs.next(), remark: remark}
+	if i.gw.alter != nil {
+		v.remark = i.gw.alter(remark)
+	}
 	p.versions = slices.Insert(p.versions, 0, v)
 	if len(p.versions) > keptVersions {
 		delete(i.versions, p.versions[keptVersions].id)
 		p.versions = p.versions[:keptVersions]
 	}
 	i.versions[v.id] = v
-	p.current = v
-	v.seq, v.time = i.applied(ActionOnline, v, remark, by)
-	p.seq, p.time = v.seq, v.time
+	i.apply(ActionOnline, v, remark, by)
+	v.seq, v.time = p.seq, p.time
 	return v, nil
 }
 
-// offline takes the API out of an environment and returns the publication as
-// it is now. Which error an API gets that is not published is not documented;
-// this is the one whose text fits.
-func (i *Instance) offline(apiID, envID, remark string, by *Request) (*publication, error) {
-	p, err := i.publication(apiID, envID)
+// offline takes the API out of an environment and returns the version that was in effect.
+func (i *Instance) offline(apiID, envID, remark string, by *Request) (*version, error) {
+	v, err := i.inEffect(apiID, envID)
 	if err != nil {
 		return nil, err
 	}
-	if p == nil || p.current == nil {
-		return nil, notPublished(apiID)
-	}
-	v := p.current
-	p.current = nil
-	p.seq, _ = i.applied(ActionOffline, v, remark, by)
-	return p, nil
-}
-
-func notPublished(apiID string) error {
-	return refuse(http.StatusNotFound, "APIG.3015", "The API publication record does not exist,id:%s", apiID)
+	i.apply(ActionOffline, v, remark, by)
+	return v, nil
 }
 
 // version finds a kept version.
@@ -97,57 +106,6 @@ func (i *Instance) version(id string) (*version, error) {
 
 func noVersion(id string) error {
 	return refuse(http.StatusNotFound, "APIG.3022", "The API version does not exist,id:%s", id)
-}
-
-// switchTo brings a kept version of the API back into effect.
-func (i *Instance) switchTo(apiID, versionID string, by *Request) (*version, error) {
-	if _, err := i.api(apiID); err != nil {
-		return nil, err
-	}
-	v, err := i.version(versionID)
-	if err != nil {
-		return nil, err
-	}
-	if v.api.id != apiID {
-		return nil, noVersion(versionID)
-	}
-	v.current = v
-	v.publication.seq, v.publication.time = i.applied(ActionSwitch, v, v.remark, by)
-	return v, nil
-}
-
-// offlineVersion takes a version down, which must be the one in effect.
-func (i *Instance) offlineVersion(versionID string, by *Request) error {
-	v, err := i.version(versionID)
-	if err != nil {
-		return err
-	}
-	if v.current != v {
-		return noVersion(versionID)
-	}
-	v.current = nil
-	v.publication.seq, _ = i.applied(ActionOfflineVersion, v, "", by)
-	return nil
-}
-
-// history is the versions of an API in the environments that keep accepts, newest
-// first, as they were lag ago.
-func (a *api) history(lag time.Duration, keep func(*environment) bool) []versionRow {
-	var all []*version
-	current := make(map[*version]bool)
-	for _, p := range a.publications {
-		if keep(p.env) {
-			s := p.shown(lag)
-			all = append(all, s.versions...)
-			current[s.current] = true
-		}
-	}
-	slices.SortFunc(all, func(v, w *version) int { return w.seq - v.seq })
-	rows := make([]versionRow, len(all))
-	for n, v := range all {
-		rows[n] = v.row(current[v])
-	}
-	return rows
 }
 
 // Version is a version of an API in an environment. A new one comes into being
@@ -174,35 +132,41 @@ const (
 	ActionOfflineVersion Action = "offline-version" // the version in effect was taken offline
 )
 
-// Applied is a change that the gateway has made.
+// Applied is a change that the gateway has made. The JSON is the one of the control
+// address.
 type Applied struct {
-	Seq        int // 1 for the first
-	Time       time.Time
-	Action     Action
-	InstanceID string
-	APIID      string
-	EnvID      string
-	Remark     string
-	VersionID  string   // published, switched to, or taken offline
-	Request    *Request // nil: made by the test itself
+	Seq        int       `json:"seq"` // 1 for the first
+	Time       time.Time `json:"time"`
+	Action     Action    `json:"op"`
+	InstanceID string    `json:"instance_id"`
+	APIID      string    `json:"api_id"`
+	EnvID      string    `json:"env_id"`
+	Remark     string    `json:"remark"`
+	VersionID  string    `json:"version_id"` // published, switched to, or taken offline
+	Request    *Request  `json:"-"`          // nil: made by the test itself
 }
 
-// applied journals a change of v.
-func (i *Instance) applied(action Action, v *version, remark string, by *Request) (seq int, at time.Time) {
-	seq, at = len(i.gw.journal)+1, i.gw.clock.now()
+// apply puts v into effect, or out of effect, and journals that.
+func (i *Instance) apply(action Action, v *version, remark string, by *Request) {
+	p, now := v.publication, i.gw.clock.now()
+	if action == ActionOnline || action == ActionSwitch {
+		p.current, p.time = v, now
+	} else {
+		p.current = nil
+	}
+	p.seq = len(i.gw.journal) + 1
 	i.gw.journal = append(i.gw.journal, Applied{
-		Seq:        seq,
-		Time:       at,
+		Seq:        p.seq,
+		Time:       now,
 		Action:     action,
 		InstanceID: i.instanceID,
 		APIID:      v.api.id,
-		EnvID:      v.env.id,
+		EnvID:      v.env.ID,
 		Remark:     remark,
 		VersionID:  v.id,
 		Request:    by,
 	})
-	v.publication.remember(time.Now(), i.gw.knobs.historyLag)
-	return seq, at
+	p.remember(i.gw.lag)
 }
 
 // Journal returns every change of every instance, in the order in which they
@@ -229,7 +193,7 @@ func (v *version) export() Version {
 		Number:    v.number(),
 		PublishID: v.publication.id,
 		APIID:     v.api.id,
-		EnvID:     v.env.id,
+		EnvID:     v.env.ID,
 		Remark:    v.remark,
 		Time:      v.time,
 		InEffect:  v.current == v,
@@ -241,11 +205,11 @@ func (v *version) export() Version {
 func (i *Instance) Published(apiID, envID string) (Version, bool) {
 	i.gw.mu.Lock()
 	defer i.gw.mu.Unlock()
-	p, _ := i.publication(apiID, envID)
-	if p == nil || p.current == nil {
+	v, err := i.inEffect(apiID, envID)
+	if err != nil {
 		return Version{}, false
 	}
-	return p.current.export(), true
+	return v.export(), true
 }
 
 // History returns the versions that the gateway keeps, at most ten, newest
@@ -264,7 +228,8 @@ func (i *Instance) History(apiID, envID string) []Version {
 	return kept
 }
 
-// Publish publishes an API without a request, as somebody else might do. The text of an error begins with the code of the service.
+// Publish publishes an API without a request, as somebody else might do. The text of an
+// error begins with the code of the service.
 func (i *Instance) Publish(apiID, envID, remark string) (Version, error) {
 	i.gw.mu.Lock()
 	defer i.gw.mu.Unlock()

@@ -6,35 +6,35 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
 // Request is a request that the gateway has received completely. Treat it as
-// read-only: the journal refers to it too.
+// read-only: the journal refers to it too. The JSON is the one of the control address,
+// without the headers, which hold credentials.
 type Request struct {
-	Seq    int       // 1 for the first
-	ID     string    // in X-Request-Id of the answer
-	Time   time.Time // on the gateway's clock
-	Op     Op
-	Method string
-	Path   string // unescaped
-	Host   string
-	Query  url.Values
-	Header http.Header // everything that was sent, except Host
-	Body   []byte
+	Seq    int         `json:"seq"`        // 1 for the first
+	ID     string      `json:"request_id"` // in X-Request-Id of the answer
+	Time   time.Time   `json:"time"`       // on the gateway's clock
+	Op     Op          `json:"op"`
+	Method string      `json:"method"`
+	Path   string      `json:"path"` // unescaped
+	Host   string      `json:"-"`
+	Query  url.Values  `json:"-"`
+	Header http.Header `json:"-"` // everything that was sent, except Host
+	Body   []byte      `json:"-"`
 
-	InstanceID string // as in the path
-	APIID      string // as in the path, or in the body of an OpAction
-	RemoteAddr string // of the connection
+	InstanceID string `json:"instance_id,omitempty"` // as in the path
+	APIID      string `json:"api_id,omitempty"`      // as in the path, or in the body of an OpAction
 
 	scheme   string // of the address that the client used
 	project  string
-	target   string // the last segment of the path, where it is an id
-	route    *route // nil: no such path or method
-	allow    string // for a known path: the methods it has
+	target   string    // the last segment of the path, where it is an id
+	endpoint *endpoint // nil: no such path or method
+	allow    string    // for a known path: the methods it has
 	queryErr error
 	rawSize  int // of the request line's target
 	tooLarge bool
@@ -53,23 +53,23 @@ func receive(w http.ResponseWriter, r *http.Request) (*Request, error) {
 	}
 	query, queryErr := url.ParseQuery(r.URL.RawQuery)
 	req := &Request{
-		Method:     r.Method,
-		Path:       r.URL.Path,
-		Host:       r.Host,
-		Query:      query,
-		Header:     r.Header,
-		Body:       body,
-		RemoteAddr: r.RemoteAddr,
-		scheme:     scheme(r),
-		queryErr:   queryErr,
-		rawSize:    len(r.RequestURI),
-		tooLarge:   tooLarge,
+		Op:       OpUnknown,
+		Method:   r.Method,
+		Path:     r.URL.Path,
+		Host:     r.Host,
+		Query:    query,
+		Header:   r.Header,
+		Body:     body,
+		scheme:   scheme(r),
+		queryErr: queryErr,
+		rawSize:  len(r.RequestURI),
+		tooLarge: tooLarge,
 	}
 	req.classify(r.URL.EscapedPath())
 	return req, nil
 }
 
-// scheme is that of the address that the client used.
+// scheme is the one of the address that the client used.
 func scheme(r *http.Request) string {
 	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" { // a proxy has ended the TLS
 		return "https"
@@ -79,31 +79,22 @@ func scheme(r *http.Request) string {
 
 // classify finds out what the request asks for, without judging it yet.
 func (r *Request) classify(escapedPath string) {
-	r.Op = OpUnknown
-	segments := strings.Split(strings.TrimPrefix(escapedPath, "/"), "/")
-	for n, s := range segments {
-		if plain, err := url.PathUnescape(s); err == nil {
-			segments[n] = plain
-		}
+	below := escapedPath
+	if s := strings.SplitN(escapedPath, "/", 7); len(s) == 7 && s[1] == "v2" && s[3] == "apigw" && s[4] == "instances" {
+		r.project, r.InstanceID, below = unescape(s[2]), unescape(s[5]), s[6]
 	}
-	if len(segments) > 5 && segments[0] == "v2" && segments[2] == "apigw" && segments[3] == "instances" {
-		r.project, r.InstanceID = segments[1], segments[4]
-		segments = segments[5:]
-	} else {
-		segments[0] = "/" + segments[0] // not below an instance
-	}
-	for n := range routes {
-		target, ok := routes[n].match(segments)
-		if !ok {
+	var allowed []string
+	for n := range endpoints {
+		if ok, _ := path.Match(endpoints[n].path, below); !ok {
 			continue
 		}
-		if routes[n].method != r.Method {
-			r.allow = strings.TrimPrefix(r.allow+", "+routes[n].method, ", ")
-			continue
+		allowed = append(allowed, endpoints[n].method)
+		if endpoints[n].method == r.Method {
+			r.endpoint, r.Op, r.target = &endpoints[n], endpoints[n].op, unescape(path.Base(below))
+			break
 		}
-		r.route, r.Op, r.target = &routes[n], routes[n].op, target
-		break
 	}
+	r.allow = strings.Join(allowed, ", ")
 	switch r.Op {
 	case OpHistory, OpSwitch, OpRuntime, OpAPI:
 		r.APIID = r.target
@@ -116,27 +107,20 @@ func (r *Request) classify(escapedPath string) {
 	}
 }
 
-// recorder keeps the requests.
-type recorder struct {
-	mu  sync.Mutex
-	all []*Request
-}
-
-func (l *recorder) add(r *Request, c *clock) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	r.Seq = len(l.all) + 1
-	r.Time = c.now()
-	l.all = append(l.all, r)
+func unescape(segment string) string {
+	if plain, err := url.PathUnescape(segment); err == nil {
+		return plain
+	}
+	return segment
 }
 
 // Requests returns everything received so far, in order. A request is
 // recorded before a fault strikes it and before it is judged.
-func (g *Gateway) Requests() []Request { return g.RequestsSince(0) }
+func (g *Gateway) Requests() []Request { return g.requestsSince(0) }
 
-// RequestsSince returns the requests with a Seq above that. Whoever looks often
+// requestsSince returns the requests with a Seq above that. Whoever looks often
 // at a gateway that receives much copies only what is new.
-func (g *Gateway) RequestsSince(seq int) []Request {
+func (g *Gateway) requestsSince(seq int) []Request {
 	g.requests.mu.Lock()
 	defer g.requests.mu.Unlock()
 	var fresh []Request
@@ -146,106 +130,81 @@ func (g *Gateway) RequestsSince(seq int) []Request {
 	return fresh
 }
 
+func (g *Gateway) record(r *Request) {
+	r.ID = g.requestIDs.next()
+	g.requests.mu.Lock()
+	defer g.requests.mu.Unlock()
+	r.Seq, r.Time = len(g.requests.all)+1, g.clock.now()
+	g.requests.all = append(g.requests.all, r)
+}
+
 // Op is the kind of a request.
 type Op string
 
-// The operations of the gateway. Paths are below
-// /v2/{project_id}/apigw/instances/{instance_id}.
+// The operations that tests name. Paths are below
+// /v2/{project_id}/apigw/instances/{instance_id}, but for OpToken.
 const (
-	OpAction            Op = "action"             // POST apis/action: publish one API or take it offline
-	OpBatch             Op = "batch"              // POST apis/publish: the same for many
-	OpHistory           Op = "history"            // GET apis/publish/{api_id}
-	OpSwitch            Op = "switch"             // PUT apis/publish/{api_id}
-	OpVersion           Op = "version"            // GET apis/versions/{version_id}
-	OpOfflineVersion    Op = "offline-version"    // DELETE apis/versions/{version_id}
-	OpRuntime           Op = "runtime"            // GET apis/runtime/{api_id}
-	OpEnvironments      Op = "environments"       // GET envs
-	OpCreateEnvironment Op = "create-environment" // POST envs
-	OpDeleteEnvironment Op = "delete-environment" // DELETE envs/{env_id}
-	OpGroups            Op = "groups"             // GET api-groups, GET env-variables
-	OpAPIs              Op = "apis"               // GET apis
-	OpAPI               Op = "api"                // GET apis/{api_id}
-	OpUnknown           Op = "unknown"            // anything else
+	OpAction         Op = "action"          // POST apis/action: publish one API or take it offline
+	OpBatch          Op = "batch"           // POST apis/publish: the same for many
+	OpHistory        Op = "history"         // GET apis/publish/{api_id}
+	OpSwitch         Op = "switch"          // PUT apis/publish/{api_id}
+	OpVersion        Op = "version"         // GET apis/versions/{version_id}
+	OpOfflineVersion Op = "offline-version" // DELETE apis/versions/{version_id}
+	OpRuntime        Op = "runtime"         // GET apis/runtime/{api_id}
+	OpEnvironments   Op = "environments"    // GET envs
+	OpGroups         Op = "groups"          // GET api-groups, GET env-variables
+	OpAPIs           Op = "apis"            // GET apis
+	OpAPI            Op = "api"             // GET apis/{api_id}
+	OpToken          Op = "token"           // POST /v3/auth/tokens: IAM issues a token
+	OpUnknown        Op = "unknown"         // anything else
 )
 
-// The operations of IAM. The paths are whole.
-const (
-	OpToken           Op = "token"            // POST /v3/auth/tokens
-	OpValidateToken   Op = "validate-token"   // GET /v3/auth/tokens
-	OpCatalog         Op = "catalog"          // GET /v3/auth/catalog
-	OpProjects        Op = "projects"         // GET /v3/projects and /v3/auth/projects
-	OpDomains         Op = "domains"          // GET /v3/auth/domains
-	OpIdentityVersion Op = "identity-version" // GET /v3
-)
-
-// A route is an endpoint.
-type route struct {
-	method  string
-	pattern []string // segments below the instance; "*" is an id
-	op      Op
-	handle  func(*Gateway, *Request) (answer, error)
+// An endpoint is a method of a path.
+type endpoint struct {
+	method string
+	path   string // below the instance, or whole; "?*" is an id
+	op     Op
+	status int // of its success
+	handle handler
 }
 
-var routes = []route{
-	{"POST", path("apis/action"), OpAction, within((*Instance).serveAction)},
-	{"POST", path("apis/publish"), OpBatch, within((*Instance).serveBatch)},
-	{"GET", path("apis/publish/*"), OpHistory, within((*Instance).serveHistory)},
-	{"PUT", path("apis/publish/*"), OpSwitch, within((*Instance).serveSwitch)},
-	{"GET", path("apis/versions/*"), OpVersion, within((*Instance).serveVersion)},
-	{"DELETE", path("apis/versions/*"), OpOfflineVersion, within((*Instance).serveOfflineVersion)},
-	{"GET", path("apis/runtime/*"), OpRuntime, within((*Instance).serveRuntime)},
-	{"GET", path("envs"), OpEnvironments, within((*Instance).serveEnvironments)},
-	{"POST", path("envs"), OpCreateEnvironment, within((*Instance).serveCreateEnvironment)},
-	{"DELETE", path("envs/*"), OpDeleteEnvironment, within((*Instance).serveDeleteEnvironment)},
-	{"GET", path("api-groups"), OpGroups, within((*Instance).serveGroups)},
-	{"GET", path("env-variables"), OpGroups, within((*Instance).serveVariables)},
-	{"GET", path("apis"), OpAPIs, within((*Instance).serveAPIs)},
-	{"GET", path("apis/*"), OpAPI, within((*Instance).serveAPI)},
-	{"POST", path("/v3/auth/tokens"), OpToken, (*Gateway).serveToken},
-	{"GET", path("/v3/auth/tokens"), OpValidateToken, (*Gateway).serveValidation},
-	{"GET", path("/v3/auth/catalog"), OpCatalog, (*Gateway).serveCatalog},
-	{"GET", path("/v3/auth/projects"), OpProjects, (*Gateway).serveProjects},
-	{"GET", path("/v3/auth/domains"), OpDomains, (*Gateway).serveDomains},
-	{"GET", path("/v3/projects"), OpProjects, (*Gateway).serveProjects},
-	{"GET", path("/v3"), OpIdentityVersion, (*Gateway).serveIdentityVersion},
-	{"GET", path("/v3/"), OpIdentityVersion, (*Gateway).serveIdentityVersion},
+// A handler returns the body of a success; the headers of IAM's answers go into header.
+type handler func(g *Gateway, r *Request, header http.Header) (any, error)
+
+var endpoints = []endpoint{
+	{"POST", "apis/action", OpAction, 201, within((*Instance).serveAction)},
+	{"POST", "apis/publish", OpBatch, 200, within((*Instance).serveBatch, "action")},
+	{"GET", "apis/publish/?*", OpHistory, 200, within((*Instance).serveHistory, "env_id", "env_name", "offset", "limit")},
+	{"PUT", "apis/publish/?*", OpSwitch, 200, within((*Instance).serveSwitch)},
+	{"GET", "apis/versions/?*", OpVersion, 200, within((*Instance).serveVersion)},
+	{"DELETE", "apis/versions/?*", OpOfflineVersion, 204, within((*Instance).serveOfflineVersion)},
+	{"GET", "apis/runtime/?*", OpRuntime, 200, within((*Instance).serveRuntime, "env_id")},
+	{"GET", "envs", OpEnvironments, 200, within((*Instance).serveEnvironments, "name", "offset", "limit")},
+	{"GET", "api-groups", OpGroups, 200, within((*Instance).serveGroups, "id", "name", "precise_search", "offset", "limit")},
+	{"GET", "env-variables", OpGroups, 200, within((*Instance).serveVariables,
+		"group_id", "env_id", "variable_name", "precise_search", "offset", "limit")},
+	{"GET", "apis", OpAPIs, 200, within((*Instance).serveAPIs, "id", "name", "group_id", "req_protocol", "req_method",
+		"req_uri", "auth_type", "env_id", "type", "precise_search", "vpc_channel_name", "return_data_mode", "tags",
+		"offset", "limit")},
+	{"GET", "apis/?*", OpAPI, 200, within((*Instance).serveAPI)},
+	{"POST", "/v3/auth/tokens", OpToken, 201, (*Gateway).serveToken},
+	{"GET", "/v3/auth/tokens", "validate-token", 200, (*Gateway).serveValidation},
+	{"GET", "/v3/auth/catalog", "catalog", 200, (*Gateway).serveCatalog},
+	{"GET", "/v3/auth/projects", "projects", 200, (*Gateway).serveProjects},
+	{"GET", "/v3/auth/domains", "domains", 200, (*Gateway).serveDomains},
+	{"GET", "/v3/projects", "projects", 200, (*Gateway).serveProjects},
+	{"GET", "/v3", "identity-version", 200, (*Gateway).serveIdentityVersion},
+	{"GET", "/v3/", "identity-version", 200, (*Gateway).serveIdentityVersion},
 }
 
 // Ops are the kinds of requests that there are, for programs whose users choose
 // some; OpUnknown is the last.
 func Ops() []Op {
 	var ops []Op
-	for _, t := range routes {
-		if !slices.Contains(ops, t.op) {
-			ops = append(ops, t.op)
+	for _, e := range endpoints {
+		if !slices.Contains(ops, e.op) {
+			ops = append(ops, e.op)
 		}
 	}
 	return append(ops, OpUnknown)
-}
-
-// path splits a pattern; a leading slash stays with the first segment and
-// marks a path that is not below an instance.
-func path(pattern string) []string {
-	if rest, ok := strings.CutPrefix(pattern, "/"); ok {
-		segments := strings.Split(rest, "/")
-		segments[0] = "/" + segments[0]
-		return segments
-	}
-	return strings.Split(pattern, "/")
-}
-
-// match compares a path with the pattern and returns the id in it, if any.
-func (t *route) match(segments []string) (id string, ok bool) {
-	if len(segments) != len(t.pattern) {
-		return "", false
-	}
-	for n, want := range t.pattern {
-		switch {
-		case want == "*" && segments[n] != "":
-			id = segments[n]
-		case want != segments[n]:
-			return "", false
-		}
-	}
-	return id, true
 }

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -105,8 +107,10 @@ type process struct {
 	*Gateway
 	settings Settings
 	made     Inventory
-	clock    controlledClock
 	files    []string // to be removed at the end
+
+	mu    sync.Mutex
+	clock controlledClock
 }
 
 // Run runs a gateway until ctx ends. It prints the inventory to stdout, and to stderr
@@ -117,7 +121,7 @@ func Run(ctx context.Context, s Settings, stdout, stderr io.Writer) error {
 	if s.Quiet {
 		stderr = io.Discard
 	}
-	p, err := start(s, stderr)
+	p, err := newProcess(s, stderr)
 	if err != nil {
 		return err
 	}
@@ -154,63 +158,46 @@ func Run(ctx context.Context, s Settings, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// start starts the gateway and makes what the settings ask for.
-func start(s Settings, stderr io.Writer) (*process, error) {
+// newProcess starts the gateway and makes what the settings ask for.
+func newProcess(s Settings, stderr io.Writer) (*process, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
 	p := &process{settings: s}
-	var failed error
-	var mu sync.Mutex // of stderr
-	opts := []Option{
-		WithAddr(cmp.Or(s.Addr, "127.0.0.1:0")), WithHosts(s.Hosts...), WithSeed(s.Seed),
-		WithIDs(s.ProjectID, s.InstanceID), WithRegion(s.Region), WithLog(stderr),
-		WithObserver(func(r *Request) {
+	said := log.New(stderr, "", 0)
+	_, err := Start(func(c *config) {
+		c.addr, c.remote, c.hosts, c.tls = cmp.Or(s.Addr, c.addr), s.AllowRemote, s.Hosts, s.TLS
+		c.projectID, c.instanceID, c.region, c.seed = s.ProjectID, s.InstanceID, s.Region, s.Seed
+		c.log = stderr
+		c.observe = func(r *Request) {
 			if r.Op == OpUnknown {
-				mu.Lock()
-				defer mu.Unlock()
-				fmt.Fprintf(stderr, "not imitated: %s %q (request %s)\n", r.Method, r.Path, r.ID)
+				said.Printf("not imitated: %s %q (request %s)", r.Method, r.Path, r.ID)
 			}
-		}),
-		WithHandler(func(g *Gateway, own http.Handler) http.Handler {
+		}
+		c.wrap = func(g *Gateway) (http.Handler, error) {
 			p.Gateway = g
-			failed = p.populate()
-			return p.handler(own)
-		}),
-	}
-	if s.AllowRemote {
-		opts = append(opts, WithRemote())
-	}
-	if s.TLS {
-		opts = append(opts, WithTLS())
-	}
-	if _, err := Start(opts...); err != nil {
-		return nil, err
-	}
-	if failed != nil {
-		p.Close()
+			return p.handler(g.Handler()), p.populate()
+		}
+	})
+	if err != nil {
 		p.removeFiles()
-		return nil, failed
+		return nil, err
 	}
 	return p, nil
 }
 
 func (g *process) writeCertificate() error {
-	if !g.settings.TLS {
-		return nil
+	if g.settings.CertFile != "" {
+		return os.WriteFile(g.settings.CertFile, g.pem, 0o644)
 	}
-	if g.settings.CertFile == "" {
-		file, err := os.CreateTemp("", "apig-gateway-*.pem")
-		if err != nil {
-			return err
-		}
-		g.settings.CertFile = file.Name()
-		g.files = append(g.files, file.Name())
-		if err := file.Close(); err != nil {
-			return err
-		}
+	file, err := os.CreateTemp("", "apig-gateway-*.pem")
+	if err != nil {
+		return err
 	}
-	return os.WriteFile(g.settings.CertFile, g.pem, 0o644)
+	g.settings.CertFile = file.Name()
+	g.files = append(g.files, file.Name())
+	_, err = file.Write(g.pem)
+	return cmp.Or(err, file.Close())
 }
 
 func (g *process) removeFiles() {
@@ -222,10 +209,12 @@ func (g *process) removeFiles() {
 // populate makes the certificate's file, the credentials, the APIs, the environments
 // and the faults.
 func (g *process) populate() error {
-	if err := g.writeCertificate(); err != nil {
-		return err
-	}
 	s := &g.settings
+	if s.TLS {
+		if err := g.writeCertificate(); err != nil {
+			return err
+		}
+	}
 	s.Domain = cmp.Or(s.Domain, "example")
 	for _, token := range s.Tokens {
 		g.AddToken(token, time.Time{})
@@ -244,8 +233,11 @@ func (g *process) populate() error {
 		ProjectID: g.ProjectID(), InstanceID: g.InstanceID(), Region: s.Region,
 		APIs: []Made{}, Groups: []Made{}, Environments: []Made{{ID: releaseID, Name: "RELEASE"}},
 	}
-	names := s.APIs
-	if len(names) == 0 && s.Many == 0 {
+	names := slices.Clone(s.APIs)
+	for i := range s.Many {
+		names = append(names, fmt.Sprintf("api-%04d", i+1))
+	}
+	if len(names) == 0 {
 		names = []string{"orders"}
 	}
 	groups := map[string]string{}
@@ -261,15 +253,14 @@ func (g *process) populate() error {
 		}
 		made.APIs = append(made.APIs, Made{g.AddAPIIn(groups[group], plain), plain, group})
 	}
-	for i := range s.Many {
-		name := fmt.Sprintf("api-%04d", i+1)
-		made.APIs = append(made.APIs, Made{ID: g.AddAPI(name), Name: name})
-	}
 	for _, name := range s.Environments {
 		made.Environments = append(made.Environments, Made{ID: g.AddEnvironment(name), Name: name})
 	}
 	made.Variables = s.variables(g.Gateway)
-	made.Unset = unset(made.Variables)
+	// Left in an environment, other credentials would win over these, or go to the gateway.
+	made.Unset = slices.DeleteFunc(slices.Clone(credentialVariables), func(name string) bool {
+		return slices.ContainsFunc(made.Variables, func(v Variable) bool { return v.Name == name })
+	})
 	g.made = made
 	g.arm()
 	return nil
@@ -278,16 +269,7 @@ func (g *process) populate() error {
 // arm injects the faults that strike at random.
 func (g *process) arm() {
 	if g.settings.Faults > 0 {
-		g.InjectFunc(Mix(g.settings.Seed, g.settings.Faults, MixedFaults()...))
-	}
-}
-
-// MixedFaults are those that Settings.Faults chooses from.
-func MixedFaults() []Fault {
-	return []Fault{
-		ApplyThenClose(), CloseBefore(), CloseThenApply(300 * time.Millisecond), Cut(0), Throttle("1"), Busy(),
-		Slow(200 * time.Millisecond), Answer(http.StatusBadGateway, badGateway),
-		ApplyThenAnswer(http.StatusGatewayTimeout, gatewayTimeout),
+		g.InjectFunc(Mix(g.settings.Seed, g.settings.Faults, mixedFaults()...))
 	}
 }
 

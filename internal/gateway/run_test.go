@@ -3,9 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -13,106 +11,29 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// locked is a buffer that several goroutines use.
-type locked struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *locked) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *locked) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// running is a gateway that runs with an inventory as JSON.
-type running struct {
-	Inventory
-	t      *testing.T
-	stderr locked
-	client *http.Client
-	stop   func() error
-}
-
-func run(t *testing.T, s Settings) *running {
+// run runs a gateway, and returns the content of its file for the environment as soon
+// as it is there.
+func run(t *testing.T, s Settings, stdout, stderr io.Writer) (text string, stop func()) {
 	t.Helper()
-	s.JSON, s.Region = true, "cn-north-4"
-	g := &running{t: t, client: &http.Client{Transport: &http.Transport{}}}
 	ctx, cancel := context.WithCancel(context.Background())
-	out, in := io.Pipe()
 	ended := make(chan error, 1)
-	go func() {
-		err := Run(ctx, s, in, &g.stderr)
-		in.CloseWithError(err)
-		ended <- err
-	}()
-	g.stop = sync.OnceValue(func() error {
-		cancel()
-		g.client.CloseIdleConnections()
-		return <-ended
+	go func() { ended <- Run(ctx, s, stdout, stderr) }()
+	eventually(t, "the file is there", func() bool {
+		content, err := os.ReadFile(s.EnvFile)
+		text = string(content)
+		return err == nil
 	})
-	t.Cleanup(func() { _ = g.stop() })
-	require.NoError(t, json.NewDecoder(out).Decode(&g.Inventory), &g.stderr)
-	go func() { _, _ = io.Copy(io.Discard, out) }()
-	return g
-}
-
-func (g *running) value(name string) string {
-	for _, v := range g.Variables {
-		if v.Name == name {
-			return v.Value
-		}
+	return text, func() {
+		cancel()
+		require.NoError(t, <-ended)
+		assert.NoFileExists(t, s.EnvFile)
 	}
-	return ""
-}
-
-// ask makes a request, by default to the control address, and decodes the answer.
-func (g *running) ask(method, path, body string, header ...string) (status int, answer map[string]any) {
-	g.t.Helper()
-	if !strings.HasPrefix(path, "/") {
-		path = controlPath + path
-	}
-	r, err := http.NewRequest(method, g.URL+path, strings.NewReader(body))
-	require.NoError(g.t, err)
-	r.Header.Set("X-Auth-Token", g.value("HW_AUTH_TOKEN"))
-	r.Header.Set("Content-Type", "application/json")
-	for n := 0; n < len(header); n += 2 {
-		r.Header.Set(header[n], header[n+1])
-	}
-	r.Host = r.Header.Get("Host")
-	got, err := g.client.Do(r)
-	if err != nil {
-		return 0, nil
-	}
-	defer got.Body.Close()
-	_ = json.NewDecoder(got.Body).Decode(&answer) // a fault may have cut it
-	return got.StatusCode, answer
-}
-
-// service makes a request to the service.
-func (g *running) service(method, path, body string) (status int, answer map[string]any) {
-	g.t.Helper()
-	return g.ask(method, "/v2/"+g.ProjectID+"/apigw/instances/"+g.InstanceID+path, body)
-}
-
-func (g *running) publish(api string) int {
-	g.t.Helper()
-	status, _ := g.service("POST", "/apis/action", `{"action":"online","api_id":"`+api+`","env_id":"`+releaseID+`","remark":"r"}`)
-	return status
 }
 
 // A shell that reads the file has the values as they are, executes nothing, and has no
@@ -121,16 +42,16 @@ func TestEnvironmentFile(t *testing.T) {
 	const awkward = `p$HOME; touch injected` + "`id`" + ` 'quoted' "twice" \ #`
 	dir := t.TempDir()
 	env := filepath.Join(dir, "gateway.env")
-	g := run(t, Settings{
+	var stderr bytes.Buffer
+	text, stop := run(t, Settings{
 		APIs: []string{"orders", "shop/cart", "a\ntouch injected"}, Many: 2, Environments: []string{"staging"}, EnvFile: env,
-		ProjectID: "1234567890abcdef1234567890abcdef", InstanceID: "my-gateway", User: "ci", Password: awkward,
-	})
-	assert.Equal(t, "my-gateway", g.InstanceID)
-	assert.Equal(t, "orders cart a\ntouch injected api-0001 api-0002", g.APIs[0].Name+" "+g.APIs[1].Name+" "+g.APIs[2].Name+" "+g.APIs[3].Name+" "+g.APIs[4].Name)
-	assert.Equal(t, "shop", g.APIs[1].Group)
-	assert.Equal(t, g.URL, g.value("HUAWEICLOUD_SDK_REGION_APIG_CN_NORTH_4"))
-	assert.Equal(t, awkward, g.value("HW_USER_PASSWORD"))
-	assert.Empty(t, g.value("OS_TOKEN"), "openstackclient refuses one beside a password")
+		InstanceID: "my-gateway", User: "ci", Password: awkward, Region: "cn-north-4",
+	}, io.Discard, &stderr)
+	assert.Regexp(t, `(?s)# API \w+ orders\n# API \w+ cart in group shop\n# API \w+ a touch injected\n# API \w+ api-0001\n# API \w+ api-0002\n`+
+		`# group \w+ shop\n# environment DEFAULT_ENVIRONMENT_RELEASE_ID RELEASE\n# environment \w+ staging\n$`, text)
+	assert.Contains(t, text, "export APIG_INSTANCE_ID='my-gateway'\n")
+	assert.Contains(t, text, "export HUAWEICLOUD_SDK_REGION_APIG_CN_NORTH_4='http://127.0.0.1:")
+	assert.NotContains(t, text, "export OS_TOKEN", "openstackclient refuses one beside a password")
 	info, err := os.Stat(env)
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "it holds a password")
@@ -148,10 +69,8 @@ func TestEnvironmentFile(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Len(t, entries, 1, "nothing was executed")
-
-	require.NoError(t, g.stop())
-	assert.NoFileExists(t, env)
-	assert.Contains(t, g.stderr.String(), "0 requests, 0 struck by faults, 0 changes")
+	stop()
+	assert.Equal(t, "0 requests, 0 struck by faults, 0 changes\n", stderr.String())
 }
 
 func TestSettings(t *testing.T) {
@@ -199,20 +118,10 @@ func TestSecretsFromTheEnvironment(t *testing.T) {
 
 // A signal ends it, also if nobody reads what it prints, and while requests hang.
 func TestRunAlwaysEnds(t *testing.T) {
-	out, in := io.Pipe() // nobody reads
+	_, stdout := io.Pipe()
 	errs, stderr := io.Pipe()
-	ctx, cancel := context.WithCancel(t.Context())
-	dir := t.TempDir()
-	env := filepath.Join(dir, "env")
-	ended := make(chan error, 1)
-	go func() { ended <- Run(ctx, Settings{Region: "eu-de", EnvFile: env, Tokens: []string{"t"}}, in, stderr) }()
-	var text []byte
-	require.Eventually(t, func() bool {
-		var err error
-		text, err = os.ReadFile(env)
-		return err == nil
-	}, time.Minute, time.Millisecond)
-	_, url, _ := strings.Cut(string(text), "APIGTEST_URL='")
+	text, stop := run(t, Settings{Region: "eu-de", EnvFile: filepath.Join(t.TempDir(), "env"), Tokens: []string{"t"}}, stdout, stderr)
+	_, url, _ := strings.Cut(text, "APIGTEST_URL='")
 	url, _, _ = strings.Cut(url, "'")
 	go func() {
 		if r, err := http.Get(url + "/v2/not/imitated"); err == nil { // writes a line that nobody reads
@@ -221,62 +130,44 @@ func TestRunAlwaysEnds(t *testing.T) {
 	}()
 	_, err := errs.Read(make([]byte, 1))
 	require.NoError(t, err)
-	cancel()
-	require.NoError(t, <-ended)
-	assert.NoFileExists(t, env)
-	out.Close()
+	stop()
 	errs.Close()
 }
 
 // With TLS the certificate is a file that clients trust, and everything works over
 // HTTP/2, the control address included.
 func TestRunWithTLS(t *testing.T) {
-	g := run(t, Settings{TLS: true, Addr: "0.0.0.0:0", AllowRemote: true, Hosts: []string{"apig.test"}})
-	assert.Regexp(t, `^https://apig\.test:\d+$`, g.URL)
-	pem, err := os.ReadFile(g.value("SSL_CERT_FILE"))
+	f, p, stderr := launch(t, Settings{TLS: true, Addr: "0.0.0.0:0", AllowRemote: true, Hosts: []string{"apig.test"}})
+	assert.Regexp(t, `^https://apig\.test:\d+$`, f.URL())
+	file := p.settings.CertFile
+	assert.Contains(t, p.made.Variables, Variable{"SSL_CERT_FILE", file})
+	pem, err := os.ReadFile(file)
 	require.NoError(t, err)
 	pool := x509.NewCertPool()
 	require.True(t, pool.AppendCertsFromPEM(pem))
-	g.client = &http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			_, port, _ := net.SplitHostPort(address)
-			return (&net.Dialer{}).DialContext(ctx, network, "127.0.0.1:"+port)
-		},
-	}}
-	assert.Equal(t, http.StatusCreated, g.publish(g.APIs[0].ID))
-	status, _ := g.ask("GET", "journal", "")
-	assert.Equal(t, http.StatusOK, status)
-	_, port, _ := strings.Cut(strings.TrimPrefix(g.URL, "https://"), ":")
-	_, err = (&http.Client{Transport: &http.Transport{}}).Get("https://127.0.0.1:" + port)
-	assert.Error(t, err, "nobody else trusts it")
-	require.NoError(t, g.stop())
-	assert.NoFileExists(t, g.value("SSL_CERT_FILE"))
-	assert.NotContains(t, g.stderr.String(), "TLS handshake")
-}
+	transport := f.client.Transport.(*http.Transport)
+	transport.TLSClientConfig.RootCAs = pool
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, strings.Replace(address, "apig.test", "127.0.0.1", 1))
+	}
+	assert.Equal(t, http.StatusCreated, f.publish("").status)
+	res, err := f.client.Do(f.request("GET", controlPath+"journal", ""))
+	require.NoError(t, err)
+	res.Body.Close()
+	assert.Equal(t, []int{200, 2}, []int{res.StatusCode, res.ProtoMajor})
+	transport = &http.Transport{DialContext: transport.DialContext}
+	_, err = transport.RoundTrip(f.request("GET", "/envs", ""))
+	assert.ErrorContains(t, err, "certificate", "nobody else trusts it")
+	p.Close()
+	p.removeFiles()
+	assert.NoFileExists(t, file)
+	assert.NotContains(t, stderr.String(), "TLS handshake")
 
-// The certificate of an address that other machines reach names that address.
-func TestCertificateOfAnAddress(t *testing.T) {
+	// The certificate of an address that other machines reach names that address.
 	cert, err := newCertificate(net.ParseIP("192.0.2.1"), []string{"apig"})
 	require.NoError(t, err)
 	for _, name := range []string{"192.0.2.1", "127.0.0.1", "::1", "localhost", "apig"} {
 		assert.NoError(t, cert.Leaf.VerifyHostname(name), name)
 	}
 	assert.Error(t, cert.Leaf.VerifyHostname("192.0.2.2"))
-}
-
-// The faults of Settings strike at random, also after a reset.
-func TestRunWithFaults(t *testing.T) {
-	g := run(t, Settings{Faults: 1, Seed: 3})
-	for range 20 {
-		g.publish(g.APIs[0].ID)
-	}
-	_, faults := g.ask("GET", "faults", "")
-	assert.EqualValues(t, 20, faults["struck"])
-	g.ask("POST", "reset", "")
-	g.publish(g.APIs[0].ID)
-	_, faults = g.ask("GET", "faults", "")
-	assert.EqualValues(t, 1, faults["struck"])
-	g.ask("DELETE", "faults", "")
-	assert.Equal(t, http.StatusCreated, g.publish(g.APIs[0].ID))
 }

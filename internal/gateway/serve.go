@@ -1,41 +1,28 @@
 package gateway
 
 import (
+	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
 )
 
-// Handler is the gateway without its listener, to be put behind another
-// server, such as one with its own TLS or one that shapes the traffic. It
-// shares everything else with the listener's, and ends with it: Close breaks
-// off the requests that are on their way, by means of deadlines. To cut a
-// connection it panics with [http.ErrAbortHandler] where it cannot hijack.
+// Handler is the gateway without its listener. It shares everything else, and ends with
+// it: Close waits for the requests in progress. To cut a connection it panics with
+// [http.ErrAbortHandler] where it cannot hijack.
 func (g *Gateway) Handler() http.Handler { return http.HandlerFunc(g.serve) }
 
-// serveOwn serves a request that has come through the own listener. It counts
-// from the start, since Close can close its connection.
-func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	if !g.life.enter() {
 		panic(http.ErrAbortHandler)
 	}
 	defer g.life.leave()
-	g.serve(w, r)
-}
-
-func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
-	control := http.NewResponseController(w)
-	g.life.watch(control)
-	defer g.life.unwatch(control)
 	req, err := receive(w, r)
-	// Close does not wait for a request before it has come in completely:
-	// another server may hand it over slowly, or never.
-	if err != nil || !g.life.enter() {
+	if err != nil || g.life.over() {
 		panic(http.ErrAbortHandler)
 	}
-	defer g.life.leave()
-	req.ID = g.requestIDs.next()
-	g.requests.add(req, &g.clock)
+	g.record(req)
 	g.observe(req)
 	if f := g.faults.next(req); f != nil {
 		g.suffer(w, r, req, f)
@@ -48,49 +35,54 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 // at its size and its path, then come authentication and the instance, and
 // last the request itself. IAM looks at credentials in its own way.
 func (g *Gateway) process(r *Request) answer {
-	a, err := g.judge(r)
+	a := answer{header: make(http.Header)}
+	result, err := g.judge(r, a.header)
+	if err == nil {
+		a.status = r.endpoint.status
+		if result != nil {
+			a.body, err = json.Marshal(result)
+		}
+	}
 	if err != nil {
-		a = answerError(err, r.ID)
-		if r.allow != "" && r.route == nil {
-			a.header = http.Header{"Allow": {r.allow}}
+		e := systemError
+		errors.As(err, &e)
+		a.status, a.body = e.status, []byte(e.json(r.ID))
+		if e.code == "" && e.status == http.StatusUnauthorized {
+			a.header.Set("Www-Authenticate", `Keystone uri="`+g.base(r)+`/v3"`)
 		}
 	}
 	return a
 }
 
-func (g *Gateway) judge(r *Request) (answer, error) {
+func (g *Gateway) judge(r *Request, header http.Header) (any, error) {
 	if err := checkSize(r); err != nil {
-		return answer{}, err
+		return nil, err
 	}
-	if strings.HasPrefix(r.Path, "/v2/") {
-		if err := g.limit.take(); err != nil {
-			return answer{}, err
-		}
+	switch {
+	case r.endpoint != nil:
+		return r.endpoint.handle(g, r, header)
+	case r.allow != "":
+		header.Set("Allow", r.allow)
+		return nil, refuse(http.StatusMethodNotAllowed, "APIGW.0101", "The API does not exist: method %s", r.Method)
 	}
-	if r.route == nil {
-		if r.allow != "" {
-			return answer{}, refuse(http.StatusMethodNotAllowed, "APIGW.0101", "The API does not exist: method %s", r.Method)
-		}
-		return answer{}, refuse(http.StatusNotFound, "APIGW.0101", "The API does not exist or has not been published in the environment")
-	}
-	return r.route.handle(g, r)
+	return nil, refuse(http.StatusNotFound, "APIGW.0101", "The API does not exist or has not been published in the environment")
 }
 
 // within makes a handler of one that serves an instance: it authenticates the
-// request, finds the instance, and holds the lock.
-func within(handle func(*Instance, *Request) (answer, error)) func(*Gateway, *Request) (answer, error) {
-	return func(g *Gateway, r *Request) (answer, error) {
+// request, finds the instance, holds the lock, and knows the parameters of the query.
+func within(handle func(*Instance, *Request) (any, error), query ...string) handler {
+	return func(g *Gateway, r *Request, _ http.Header) (any, error) {
 		if err := g.authenticate(r); err != nil {
-			return answer{}, err
+			return nil, err
 		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		i := g.instances[r.InstanceID]
 		if i == nil || i.projectID != r.project {
-			return answer{}, refuse(http.StatusNotFound, "APIG.3030", "The instance does not exist,id:%s", r.InstanceID)
+			return nil, refuse(http.StatusNotFound, "APIG.3030", "The instance does not exist,id:%s", r.InstanceID)
 		}
-		if err := i.takeTime(r); err != nil {
-			return answer{}, err
+		if err := r.checkQuery(query); err != nil {
+			return nil, err
 		}
 		return handle(i, r)
 	}
@@ -152,7 +144,7 @@ func (g *Gateway) suffer(w http.ResponseWriter, r *http.Request, req *Request, f
 	case EndHang:
 		select {
 		case <-r.Context().Done():
-		case <-g.life.done:
+		case <-g.life.ctx.Done():
 		}
 		panic(http.ErrAbortHandler)
 	case EndCut:
@@ -183,13 +175,12 @@ func (g *Gateway) answer(r *Request, f *Fault) (a answer, applied bool) {
 		body := strings.NewReplacer("${request_id}", r.ID, "${api_id}", r.APIID).Replace(f.Body)
 		a = answer{status: f.Status, body: []byte(body)}
 	}
-	merged := make(http.Header)
-	for _, h := range []http.Header{a.header, f.Header} {
-		for name, values := range h {
-			merged[http.CanonicalHeaderKey(name)] = values
-		}
+	if a.header == nil {
+		a.header = make(http.Header)
 	}
-	a.header = merged
+	for name, values := range f.Header {
+		a.header[http.CanonicalHeaderKey(name)] = values
+	}
 	return a, applied
 }
 

@@ -5,8 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +26,7 @@ const (
 	lockTime    = 5 * time.Minute
 )
 
-// key is an access key with what it takes to check its signatures.
+// key is an access key, as far as it is needed to check signatures.
 type key struct {
 	secret, securityToken string
 	failures              int
@@ -134,30 +134,20 @@ func canonicalRequest(r *Request, names []string) string {
 func canonicalPath(path string) string {
 	segments := strings.Split(path, "/")
 	for n := range segments {
-		segments[n] = escape(segments[n])
+		segments[n] = escaped(url.QueryEscape(segments[n]))
 	}
 	return strings.TrimSuffix(strings.Join(segments, "/"), "/") + "/"
 }
 
-func canonicalQuery(query map[string][]string) string {
-	var pairs []string
-	for _, name := range slices.Sorted(maps.Keys(query)) {
-		for _, v := range slices.Sorted(slices.Values(query[name])) {
-			pairs = append(pairs, escape(name)+"="+escape(v))
-		}
+// canonicalQuery is sorted by the names, and then by the values.
+func canonicalQuery(query url.Values) string {
+	sorted := make(url.Values)
+	for name, values := range query {
+		sorted[name] = slices.Sorted(slices.Values(values))
 	}
-	return strings.Join(pairs, "&")
+	return escaped(sorted.Encode())
 }
 
-// escape leaves only the unreserved characters of RFC 3986 as they are.
-func escape(s string) string {
-	var b strings.Builder
-	for _, c := range []byte(s) {
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.~", c) >= 0 {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String()
-}
+// escaped has a space as %20, and else only the unreserved characters of RFC 3986 as
+// they are, as net/url has.
+func escaped(s string) string { return strings.ReplaceAll(s, "+", "%20") }

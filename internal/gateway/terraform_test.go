@@ -1,4 +1,4 @@
-package gateway_test
+package gateway
 
 import (
 	"encoding/json"
@@ -9,8 +9,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/apig-go/apig/internal/gateway"
 )
 
 // The requests in this file are those of a run of Terraform 1.5.7, but for IDs and names. The resource was
@@ -55,7 +53,7 @@ func (f *fixture) refresh() publishment {
 			Status      int    `json:"status"`
 		} `json:"api_versions"`
 	}
-	f.golangsdk("GET", "/apis/publish/"+f.api+"?env_id="+release, "", &history)
+	f.golangsdk("GET", "/apis/publish/"+f.api+"?env_id="+releaseID, "", &history)
 	var state publishment
 	for _, v := range history.Versions {
 		state.Histories = append(state.Histories, v.ID)
@@ -81,27 +79,27 @@ func TestTerraformPublishment(t *testing.T) {
 	f := start(t)
 	_, err := f.Publish(f.api, f.AddEnvironment("staging"), "in another environment")
 	require.NoError(t, err)
-	action := `{"action":"online","api_id":"` + f.api + `","env_id":"` + release + `"`
+	action := `{"action":"online","api_id":"` + f.api + `","env_id":"` + releaseID + `"`
 	var record map[string]string // all members are strings
 	apply := func(method, path, body, description string) publishment {
 		t.Helper()
 		f.golangsdk(method, path, body+"\n", &record)
 		state := f.refresh()
 		assert.Equal(t, description, state.Description)
-		assert.Equal(t, []string{release, f.api, "RELEASE"}, []string{state.EnvID, state.APIID, state.EnvName})
+		assert.Equal(t, []string{releaseID, f.api, "RELEASE"}, []string{state.EnvID, state.APIID, state.EnvName})
 		assert.Equal(t, state, f.refresh())
 		return state
 	}
 
 	first := apply("POST", "/apis/action", action+`,"remark":"first"}`, "first")
-	assert.Equal(t, f.History(f.api, release)[0].PublishID, first.PublishID)
+	assert.Equal(t, f.History(f.api, releaseID)[0].PublishID, first.PublishID)
 	second := apply("POST", "/apis/action", action+`,"remark":"second"}`, "second")
 	assert.Equal(t, []string{second.Histories[0], first.Histories[0]}, second.Histories)
 	switched := apply("PUT", "/apis/publish/"+f.api, `{"version_id":"`+first.Histories[0]+`"}`, "first")
 	assert.Equal(t, second.Histories, switched.Histories)
 
 	f.golangsdk("POST", "/apis/action", strings.Replace(action, "online", "offline", 1)+"}\n", &record)
-	_, published := f.Published(f.api, release)
+	_, published := f.Published(f.api, releaseID)
 	assert.False(t, published, "destroyed")
 	apply("POST", "/apis/action", action+"}", "") // without a description
 }
@@ -112,13 +110,13 @@ func TestTerraformDataSources(t *testing.T) {
 	f := start(t)
 	id := func(path, list string) []any {
 		t.Helper()
-		return column(f.call("GET", path, "").rows(list), "id")
+		return f.call("GET", path, "").column(list, "id")
 	}
-	assert.Equal(t, []any{release}, id("/envs?name=RELEASE", "envs"))
+	assert.Equal(t, []any{releaseID}, id("/envs?name=RELEASE", "envs"))
 	assert.Equal(t, []any{f.api}, id("/apis?limit=500&name=orders&offset=0&precise_search=name", "apis"))
 	assert.Empty(t, id("/apis?limit=500&name=orders&offset=1&precise_search=name", "apis"), "the provider reads on until a page is empty")
 	group := id("/api-groups?name=DEFAULT", "groups")[0].(string)
 	assert.Empty(t, id("/env-variables?group_id="+group, "variables"))
-	assert.Equal(t, gateway.OpGroups, f.Requests()[4].Op)
+	assert.Equal(t, OpGroups, f.Requests()[4].Op)
 	f.call("GET", "/env-variables", "").refused(400, "APIG.2012", "group_id")
 }

@@ -2,10 +2,10 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"mime"
 	"net/http"
@@ -15,70 +15,101 @@ import (
 	"unicode/utf8"
 )
 
-// field is a member that a request body may have.
-type field struct {
-	name     string
-	into     any // pointer to a string or to a slice of strings
-	required bool
+// decode reads a JSON object into a struct. It is stricter than encoding/json,
+// which takes "API_ID" for "api_id", null for "", and the last one of two
+// equal names: a client under test should hear of all that. It returns the name of
+// what is wrong, or "", and an error for what is not JSON or does not parse.
+func decode(body []byte, into any) (wrong string, err error) {
+	var plain json.RawMessage
+	if err := json.Unmarshal(body, &plain); err != nil {
+		return "", err
+	}
+	if wrong = strange(json.NewDecoder(bytes.NewReader(body)), "body"); wrong != "" {
+		return wrong, nil
+	}
+	if !utf8.Valid(body) {
+		return "body", nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err = dec.Decode(into); err == nil {
+		return "", nil
+	}
+	var wrongType *json.UnmarshalTypeError
+	if errors.As(err, &wrongType) {
+		path := strings.Split(wrongType.Field, ".")
+		return cmp.Or(path[len(path)-1], "body"), nil
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return strings.Trim(name, `"`), nil
+	}
+	return "", err
 }
 
-// decode reads a JSON object into fields. It is stricter than encoding/json,
-// which takes "API_ID" for "api_id", null for "", and the last one of two
-// equal names: a client under test should hear of all that.
-func decode(r *Request, code string, fields ...field) error {
-	if kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
-		kind != "application/json" || !strings.EqualFold(params["charset"], "utf-8") && params["charset"] != "" {
-		return invalid(code, "Content-Type")
+// strange is the first name in valid JSON that is not in lower case, is given twice,
+// or has the value null. All names of the service are in lower case.
+func strange(dec *json.Decoder, name string) string {
+	start, _ := dec.Token()
+	if start == nil {
+		return name
 	}
-	dec := json.NewDecoder(bytes.NewReader(r.Body))
-	var object json.RawMessage
-	if err := dec.Decode(&object); err != nil {
-		return unparsable(err)
+	bracket, ok := start.(json.Delim)
+	if !ok {
+		return ""
 	}
-	if _, err := dec.Token(); err != io.EOF {
-		return invalid(code, "body") // something follows
-	}
-	dec = json.NewDecoder(bytes.NewReader(object))
-	if start, _ := dec.Token(); start != json.Delim('{') {
-		return invalid(code, "body")
-	}
-	var seen []string
+	seen := make(map[string]bool)
 	for dec.More() {
-		// Neither call can fail: the object has been parsed once.
-		name, _ := dec.Token()
-		var value json.RawMessage
-		_ = dec.Decode(&value)
-		n := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
-		if n < 0 || slices.Contains(seen, fields[n].name) {
-			return invalid(code, name.(string))
+		if bracket == '{' {
+			token, _ := dec.Token()
+			name, _ = token.(string)
+			if seen[name] || name != strings.ToLower(name) {
+				return name
+			}
+			seen[name] = true
 		}
-		seen = append(seen, fields[n].name)
-		if !utf8.Valid(value) || string(value) == "null" || json.Unmarshal(value, fields[n].into) != nil {
-			return invalid(code, fields[n].name)
+		if inner := strange(dec, name); inner != "" {
+			return inner
 		}
 	}
-	for _, f := range fields {
-		if text, ok := f.into.(*string); ok && f.required && *text == "" {
-			return invalid(code, f.name)
-		}
+	_, _ = dec.Token() // the end
+	return ""
+}
+
+// decode reads the body of a request.
+func (r *Request) decode(into any) (wrong string, err error) {
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset := strings.ToLower(params["charset"]) // "utf8" is documented for IAM
+	ok := err == nil && kind == "application/json" && slices.Contains([]string{"", "utf-8", "utf8"}, charset)
+	if !ok {
+		return "Content-Type", nil
+	}
+	return decode(r.Body, into)
+}
+
+// parameters reads the body of a request to the service. The refusal of what is not
+// JSON is documented for a switch without a body; it is taken to be the same elsewhere.
+func (r *Request) parameters(code string, into any) error {
+	wrong, err := r.decode(into)
+	switch {
+	case err != nil:
+		return refuse(http.StatusBadRequest, "APIG.2000", "Parameter error: Serialization error: %s", err)
+	case wrong != "":
+		return invalid(code, wrong)
 	}
 	return nil
-}
-
-// unparsable is documented for a switch without a body; it is taken to be the
-// same for every body that is not JSON.
-func unparsable(err error) error {
-	text := err.Error()
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		text = "unexpected end of JSON input" // what encoding/json calls it elsewhere
-	}
-	return refuse(http.StatusBadRequest, "APIG.2000", "Parameter error: Serialization error: %s", text)
 }
 
 // maxRemark counts characters, not bytes.
 const maxRemark = 255
 
-func checkRemark(code, remark string) error {
+// check refuses a remark that is too long, and the first parameter that is empty; names
+// and values take turns.
+func check(code, remark string, parameters ...string) error {
+	for n := 0; n < len(parameters); n += 2 {
+		if parameters[n+1] == "" {
+			return invalid(code, parameters[n])
+		}
+	}
 	if utf8.RuneCountInString(remark) > maxRemark {
 		return invalid(code, "remark")
 	}
@@ -87,7 +118,7 @@ func checkRemark(code, remark string) error {
 
 // checkQuery refuses parameters that the endpoint does not have, and those
 // given twice.
-func checkQuery(r *Request, names ...string) error {
+func (r *Request) checkQuery(names []string) error {
 	if r.queryErr != nil {
 		return invalid("APIG.2012", "query")
 	}
@@ -101,7 +132,7 @@ func checkQuery(r *Request, names ...string) error {
 }
 
 // number reads an integer parameter.
-func number(r *Request, name string, missing int64) (int64, error) {
+func (r *Request) number(name string, missing int64) (int64, error) {
 	if !r.Query.Has(name) {
 		return missing, nil
 	}
@@ -114,42 +145,28 @@ func number(r *Request, name string, missing int64) (int64, error) {
 
 // page is the body of a list answer: the rows of the part of all that the
 // request asks for.
-func page[T, R any](r *Request, name string, all []T, row func(T) R) (answer, error) {
-	offset, err := number(r, "offset", 0)
+func page[T, R any](r *Request, name string, all []T, row func(T) R) (any, error) {
+	offset, err := r.number("offset", 0)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
-	limit, err := number(r, "limit", 20)
+	limit, err := r.number("limit", 20)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	if limit <= 0 {
 		limit = 20
 	}
 	limit = min(limit, 500)
 	from := min(max(offset, 0), int64(len(all)))
-	part := all[from:min(from+limit, int64(len(all)))]
-	rows := make([]R, len(part))
-	for n, one := range part {
-		rows[n] = row(one)
+	rows := []R{}
+	for _, one := range all[from:min(from+limit, int64(len(all)))] {
+		rows = append(rows, row(one))
 	}
-	return reply(http.StatusOK, map[string]any{"total": len(all), "size": len(rows), name: rows})
+	return map[string]any{"total": len(all), "size": len(rows), name: rows}, nil
 }
 
-// answer is a complete answer, not yet sent.
-type answer struct {
-	status int
-	header http.Header // beyond what every answer has; a nil value removes one of those
-	body   []byte
-}
-
-// reply answers with v as JSON.
-func reply(status int, v any) (answer, error) {
-	body, err := json.Marshal(v)
-	return answer{status: status, body: body}, err
-}
-
-// refusal is an error that the service answers with.
+// refusal is an error that the service answers with. One without a code is of IAM.
 type refusal struct {
 	status int
 	code   string
@@ -169,23 +186,34 @@ func invalid(code, parameter string) error {
 		"Invalid parameter value,parameterName:%s. Please refer to the support documentation", parameter)
 }
 
-// answerError makes an answer of an error. Only the front gateway, whose codes
-// begin with APIGW, repeats the request id in the body.
-func answerError(err error, requestID string) answer {
-	var e *refusal
-	if !errors.As(err, &e) {
-		e = &refusal{http.StatusInternalServerError, "APIG.9999", "System error"}
+// systemError is the answer to what nobody has foreseen.
+var systemError = &refusal{http.StatusInternalServerError, "APIG.9999", "System error"}
+
+// json is the error body. The one of IAM has its status as the code. Only the front
+// gateway, whose codes begin with APIGW, repeats the request id in the body.
+func (e *refusal) json(requestID string) string {
+	var body any
+	if e.code == "" {
+		body = map[string]any{"error": map[string]any{"code": e.status, "message": e.text, "title": http.StatusText(e.status)}}
+	} else {
+		if !strings.HasPrefix(e.code, "APIGW.") {
+			requestID = ""
+		}
+		body = struct {
+			Code      string `json:"error_code"`
+			Text      string `json:"error_msg"`
+			RequestID string `json:"request_id,omitempty"`
+		}{e.code, e.text, requestID}
 	}
-	body := struct {
-		Code      string `json:"error_code"`
-		Text      string `json:"error_msg"`
-		RequestID string `json:"request_id,omitempty"`
-	}{Code: e.code, Text: e.text}
-	if strings.HasPrefix(e.code, "APIGW.") {
-		body.RequestID = requestID
-	}
-	a, _ := reply(e.status, body) // strings always marshal
-	return a
+	text, _ := json.Marshal(body) // strings always marshal
+	return string(text)
+}
+
+// answer is a complete answer, not yet sent.
+type answer struct {
+	status int
+	header http.Header // beyond what every answer has; a nil value removes one of those
+	body   []byte
 }
 
 // contentType goes by the first byte, which is all that tells the bodies of
