@@ -95,8 +95,6 @@
 //	go -C internal/simulation test .                                   # 100,000 calls
 //	go -C internal/simulation test . -calls 1000000 -seed 60000 -timeout 0
 //	go -C internal/simulation test . -run TestSimulation -calls 100000 -scenario keys
-//	go -C internal/simulation test . -run TestSimulation -kind -tags 1 # one answer in a hundred is lost
-//	go -C internal/simulation test . -run TestOutages -v               # how long each method takes
 //	go -C internal/simulation test . -run TestPatches -patches -v      # whether faults are found
 //	go -C internal/simulation test -v ./others                         # clients of other libraries
 //

@@ -303,24 +303,21 @@ func nonAuthoritative(_ dice, f *fate) {
 	}
 }
 
-// conflicting is what the gateway makes of a write to APIs to which others are
-// under way: it refuses, or loses its way.
-func conflicting(d dice, f *fate, apis []string) {
-	f.kind, f.conflict = "conflict", true
-	if f.applies = pick(d, halves); len(apis) > 0 {
-		f.applies = first
-		if f.items == nil {
-			f.items = map[string]item{}
-		}
-		one := pick(d, []weighted[item]{{2, itemBusy}, {1, itemFailed}, {1, itemBroken}})
-		for _, id := range apis {
-			f.items[id] = one
+// conflicting is what the gateway makes of a write to APIs to which others are in
+// progress: it refuses, or loses its way.
+func conflicting(d dice, f *fate, apis []string, batch bool) {
+	f.kind, f.conflict, f.applies = "conflict", true, pick(d, halves)
+	if !batch {
+		f.end, f.status, f.code = endStatus, 500, "APIG.3500"
+		if d.chance(0.5) {
+			f.status, f.code, f.decisive, f.applies = 409, "APIG.3718", true, never
 		}
 		return
 	}
-	f.end, f.status, f.code = endStatus, 500, "APIG.3500"
-	if d.chance(0.5) {
-		f.status, f.code, f.decisive, f.applies = 409, "APIG.3718", true, never
+	f.applies, f.items = first, map[string]item{}
+	one := pick(d, []weighted[item]{{2, itemBusy}, {1, itemFailed}, {1, itemBroken}})
+	for _, id := range apis {
+		f.items[id] = one
 	}
 }
 

@@ -43,6 +43,11 @@ type finding struct {
 	why     string
 }
 
+// same reports whether another run of a world has found the same.
+func (f finding) same(o finding) bool {
+	return o.verdict == f.verdict && o.call == f.call && o.api == f.api
+}
+
 func (f finding) String() string {
 	return fmt.Sprintf("%s: call %d, %s, API %.8s: %s", f.verdict, f.call, f.op, f.api, f.why)
 }
@@ -422,7 +427,7 @@ func (j *judgment) doubtSince(r *running, api string, before time.Time) (time.Ti
 
 // about reports whether a request that changes something may change the API.
 func (s *sent) about(api string) bool {
-	return s.write && (s.kind != "batch" && s.kind != "action" || s.target == api || s.target == "" || slices.Contains(s.apis, api))
+	return s.write && slices.Contains(s.apis, api)
 }
 
 // judgeUnknown finds the unknown reports that were not necessary.

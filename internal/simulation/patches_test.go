@@ -42,7 +42,7 @@ func TestPatches(t *testing.T) {
 			overlay := overlayOf(t, patch, string(text), dir)
 			binary := filepath.Join(dir, "simulation.test")
 			must(t, exec.Command("go", "test", "-c", "-overlay", overlay, "-o", binary, "."))
-			args := []string{"-test.run", "^TestSimulation$", "-calls", fmt.Sprint(*flagCalls), "-first", "-shrink", "0"}
+			args := []string{"-test.run", "^TestSimulation$", "-calls", fmt.Sprint(*flagCalls), "-first"}
 			if scenario != "" {
 				args = append(args, "-scenario", scenario)
 			}

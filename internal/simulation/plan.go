@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/apig-go/apig"
@@ -31,7 +32,7 @@ func (o op) group() bool     { return o == opPublishGroup || o == opOfflineGroup
 func (o op) versioned() bool { return o == opSwitch || o == opOfflineVersion || o == opRollback }
 
 // plan is a whole world before it begins. It is made from a scenario and a seed
-// alone, and is what replaying and shrinking work on.
+// alone.
 type plan struct {
 	scenario string
 	seed     uint64
@@ -59,7 +60,7 @@ type plan struct {
 	client Client // of another library, in place of this one; or nil
 
 	// weather, if not nil, decides what happens to every request instead.
-	weather func(dice, *sent, *fate)
+	weather func(*sent, *fate)
 }
 
 // process is one program that uses the library: a client of its own.
@@ -135,4 +136,66 @@ type outage struct {
 	from    time.Duration
 	to      time.Duration
 	kind    string
+}
+
+// parts are the names of all that can be left out of a plan: its calls, the deeds,
+// the outages, and the faults that strike the requests of each call.
+func (p *plan) parts() []string {
+	var all []string
+	for _, c := range p.calls {
+		all = append(all, fmt.Sprintf("call%d", c.id))
+	}
+	for _, d := range p.deeds {
+		all = append(all, fmt.Sprintf("deed%d", d.id))
+	}
+	for i := range p.outages {
+		all = append(all, fmt.Sprintf("outage%d", i))
+	}
+	for _, c := range p.calls {
+		all = append(all, fmt.Sprintf("faults%d", c.id))
+	}
+	return all
+}
+
+// only is the plan with these parts alone. A call that is left out still takes the
+// time that its worker waits before it.
+func (p *plan) only(parts []string) *plan {
+	without := func(kind string, id int) bool { return !slices.Contains(parts, fmt.Sprintf("%s%d", kind, id)) }
+	q := *p
+	q.calls, q.outages = slices.Clone(p.calls), nil
+	for i := range q.calls {
+		c := &q.calls[i]
+		c.skip = without("call", c.id)
+		if without("faults", c.id) {
+			c.writes, c.reads = 0, 0
+		}
+	}
+	q.deeds = slices.DeleteFunc(slices.Clone(p.deeds), func(d deed) bool { return without("deed", d.id) })
+	for i, o := range p.outages {
+		if !without("outage", i) {
+			q.outages = append(q.outages, o)
+		}
+	}
+	return &q
+}
+
+// shrink leaves out of a failing world the parts that it does not need to fail as it
+// does, ever fewer at once, and returns the others. It runs the world at most so many
+// times.
+func shrink(p *plan, fails func(*plan) bool, runs int) []string {
+	kept := p.parts()
+	for size := len(kept); size > 0; size /= 2 {
+		for from := 0; from < len(kept); {
+			if runs--; runs < 0 {
+				return kept
+			}
+			fewer := slices.Concat(kept[:from], kept[min(from+size, len(kept)):])
+			if fails(p.only(fewer)) {
+				kept = fewer
+			} else {
+				from += size
+			}
+		}
+	}
+	return kept
 }

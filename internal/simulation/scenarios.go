@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -12,7 +13,7 @@ import (
 type scenario struct {
 	name      string
 	ops       []weighted[op]
-	calls     int // of a world
+	calls     int // of a world; zero: eighty
 	processes [2]int
 	workers   [2]int
 	apis      [2]int
@@ -26,21 +27,21 @@ type scenario struct {
 	later     float64 // share of the calls settled by hand much later
 
 	// Shares of the processes.
-	tags  float64 // with tags
-	paced float64 // with a limiter
+	untagged float64 // without tags
+	paced    float64 // with a limiter
 
 	// Shares of the worlds.
-	cases     float64 // IDs differ in case
-	conflicts float64 // writes in progress at the same time meet errors
-	quotas    float64 // the service throttles in windows
-	altered   float64 // the service alters remarks
-	lags      float64 // histories lag
-	clocks    float64 // the gateway's clocks disagree
-	renewals  float64 // tokens expire soon
-	policies  float64 // processes have other policies than the default
-
-	kind bool // one answer in a hundred is lost, and nothing else goes wrong
+	cases    float64 // IDs differ in case
+	quotas   float64 // the service throttles in windows
+	altered  float64 // the service alters remarks
+	lags     float64 // histories lag
+	clocks   float64 // the gateway's clocks disagree
+	renewals float64 // tokens expire soon
+	policies float64 // processes have other policies than the default
 }
+
+// size is the number of calls in a world.
+func (s scenario) size() int { return cmp.Or(s.calls, 80) }
 
 var reads = []weighted[op]{{4, opPublished}, {4, opVersions}}
 
@@ -48,9 +49,7 @@ var reads = []weighted[op]{{4, opPublished}, {4, opVersions}}
 var mixed = append([]weighted[op]{{20, opPublish}, {12, opOffline}, {10, opPublishBatch}, {6, opOfflineBatch},
 	{6, opPublishGroup}, {4, opOfflineGroup}, {12, opSwitch}, {6, opOfflineVersion}, {6, opRollback}}, reads...)
 
-// scenarios are all kinds of worlds, by the names that -scenario takes. Where
-// nothing else is said a world has eighty calls and tags, and in half of the worlds
-// writes conflict.
+// scenarios are all kinds of worlds, by the names that -scenario takes.
 var scenarios = []scenario{
 	{name: "single", processes: [2]int{1, 1}, workers: [2]int{1, 3}, apis: [2]int{1, 3}, deeds: 0.2, hurry: 0.15, storm: 0.5, sameWords: 0.5,
 		ops: append([]weighted[op]{{30, opPublish}, {20, opOffline}}, reads...)},
@@ -62,17 +61,17 @@ var scenarios = []scenario{
 		ops: []weighted[op]{{10, opPublishGroup}, {5, opOfflineGroup}}},
 	{name: "switches", processes: [2]int{1, 2}, workers: [2]int{1, 3}, apis: [2]int{1, 3}, deeds: 0.4, hurry: 0.15, storm: 0.5, sameWords: 0.5,
 		ops: append([]weighted[op]{{25, opSwitch}, {10, opOfflineVersion}, {15, opPublish}, {10, opOffline}, {10, opRollback}}, reads...)},
-	{name: "releases", processes: [2]int{2, 4}, workers: [2]int{1, 2}, apis: [2]int{2, 5}, deeds: 0.1, hurry: 0.1, storm: 0.5, sameWords: 0.8, tags: 0.8,
+	{name: "releases", processes: [2]int{2, 4}, workers: [2]int{1, 2}, apis: [2]int{2, 5}, deeds: 0.1, hurry: 0.1, storm: 0.5, sameWords: 0.8, untagged: 0.2,
 		ops: append([]weighted[op]{{30, opPublish}, {10, opPublishBatch}, {5, opPublishGroup}, {5, opOffline}, {5, opRollback}}, reads...)},
-	{name: "plain", processes: [2]int{1, 3}, workers: [2]int{1, 3}, apis: [2]int{1, 5}, deeds: 0.2, hurry: 0.2, storm: 0.5, sameWords: 0.8, tags: -1, later: 0.2,
+	{name: "plain", processes: [2]int{1, 3}, workers: [2]int{1, 3}, apis: [2]int{1, 5}, deeds: 0.2, hurry: 0.2, storm: 0.5, sameWords: 0.8, untagged: 1, later: 0.2,
 		ops: mixed},
 	{name: "keys", processes: [2]int{2, 4}, workers: [2]int{1, 2}, apis: [2]int{1, 30}, deeds: 0.3, hurry: 0.1, storm: 0.4, large: 0.3, sameWords: 0.8, keys: 0.2, lags: 0.2,
 		ops: mixed},
-	{name: "later", processes: [2]int{2, 3}, workers: [2]int{1, 2}, apis: [2]int{1, 20}, deeds: 0.3, hurry: 0.6, storm: 0.6, later: 1, tags: 0.8,
+	{name: "later", processes: [2]int{2, 3}, workers: [2]int{1, 2}, apis: [2]int{1, 20}, deeds: 0.3, hurry: 0.6, storm: 0.6, later: 1, untagged: 0.2,
 		ops: mixed},
 	{name: "limits", processes: [2]int{1, 3}, workers: [2]int{1, 4}, apis: [2]int{2, 40}, deeds: 0.4, hurry: 0.1, storm: 0.3, large: 0.2, paced: 0.5, quotas: 0.6,
 		ops: mixed},
-	{name: "remarks", processes: [2]int{1, 3}, workers: [2]int{1, 3}, apis: [2]int{1, 5}, deeds: 0.2, hurry: 0.1, storm: 0.5, sameWords: 0.8, altered: 1, later: 0.2, tags: 0.9,
+	{name: "remarks", processes: [2]int{1, 3}, workers: [2]int{1, 3}, apis: [2]int{1, 5}, deeds: 0.2, hurry: 0.1, storm: 0.5, sameWords: 0.8, altered: 1, later: 0.2, untagged: 0.1,
 		ops: mixed},
 	{name: "lags", processes: [2]int{1, 3}, workers: [2]int{1, 3}, apis: [2]int{1, 5}, deeds: 0.3, hurry: 0.1, storm: 0.6, lags: 1, ops: mixed},
 	{name: "outages", processes: [2]int{1, 2}, workers: [2]int{1, 3}, apis: [2]int{2, 30}, deeds: 0.2, hurry: 0.2, storm: 0.2, outages: [2]int{2, 8}, large: 0.3, sameWords: 0.5,
@@ -84,55 +83,14 @@ var scenarios = []scenario{
 	{name: "hurried", processes: [2]int{1, 1}, workers: [2]int{1, 4}, apis: [2]int{1, 6}, deeds: 0.2, hurry: 0.95, storm: 0.5, sameWords: 0.7,
 		ops: mixed},
 	{name: "everything", processes: [2]int{1, 4}, workers: [2]int{1, 3}, apis: [2]int{2, 40}, deeds: 0.3, hurry: 0.3, storm: 0.5, outages: [2]int{0, 3}, large: 0.3, sameWords: 0.6,
-		clocks: 0.5, renewals: 0.5, cases: 0.15, policies: 0.5, tags: 0.8, keys: 0.03, later: 0.2, paced: 0.1, quotas: 0.1, altered: 0.1, lags: 0.2,
+		clocks: 0.5, renewals: 0.5, cases: 0.15, policies: 0.5, untagged: 0.2, keys: 0.03, later: 0.2, paced: 0.1, quotas: 0.1, altered: 0.1, lags: 0.2,
 		ops: mixed},
-}
-
-func init() {
-	for i := range scenarios {
-		s := &scenarios[i]
-		if s.calls == 0 {
-			s.calls = 80
-		}
-		if s.tags == 0 {
-			s.tags = 1
-		}
-		s.conflicts = 0.5
-	}
-}
-
-// scenarioNamed finds a scenario.
-func scenarioNamed(name string) (scenario, bool) {
-	i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
-	if i < 0 {
-		return scenario{}, false
-	}
-	return scenarios[i], true
-}
-
-// gentle is the scenario as a kind world: one answer in a hundred is lost, writes
-// conflict, and nothing else goes wrong.
-func (s scenario) gentle() scenario {
-	s.kind = true
-	s.deeds, s.hurry, s.storm, s.later, s.outages = 0, 0, 0, 0, [2]int{}
-	s.paced, s.quotas, s.altered, s.lags, s.clocks, s.renewals, s.policies = 0, 0, 0, 0, 0, 0, 0
-	return s
-}
-
-// kindly loses one answer in a hundred.
-func kindly(d dice, s *sent, f *fate) {
-	if s.write && newDice(s.world.seed, "kindly", s.id, s.key()).chance(0.01) {
-		pick(d, []weighted[func(dice, *fate)]{{1, reset}, {1, broken}, {1, cut}, {1, hang}, {1, serverError}, {1, gatewayTimeout}})(d, f)
-	}
 }
 
 // newPlan makes the world of a seed.
 func newPlan(s scenario, seed uint64) *plan {
 	d := newDice(seed, "plan", s.name)
 	p := &plan{scenario: s.name, seed: seed, apis: d.within(s.apis[0], s.apis[1]), envs: d.within(1, 2), history: d.within(0, 12)}
-	if s.kind {
-		p.weather = kindly
-	}
 	groups := d.within(1, min(3, p.apis))
 	if p.apis > 300 { // they are to have several pages
 		groups, p.envs, p.history = 1, 1, d.within(0, 1)
@@ -150,7 +108,7 @@ func newPlan(s scenario, seed uint64) *plan {
 	if d.chance(s.renewals) {
 		p.lifetime = d.between(6*time.Minute, 30*time.Minute)
 	}
-	if d.chance(s.conflicts) {
+	if d.chance(0.5) {
 		p.conflicts = pick(d, []weighted[float64]{{1, 1}, {2, 0.5}})
 	}
 	if d.chance(s.quotas) {
@@ -168,7 +126,7 @@ func newPlan(s scenario, seed uint64) *plan {
 		p.lag = d.between(0, settle*9/10)
 	}
 	for range d.within(s.processes[0], s.processes[1]) {
-		one := process{workers: d.within(s.workers[0], s.workers[1]), policy: apig.RetryPolicy{SettleWait: settle}, tagged: d.chance(s.tags)}
+		one := process{workers: d.within(s.workers[0], s.workers[1]), policy: apig.RetryPolicy{SettleWait: settle}, tagged: !d.chance(s.untagged)}
 		if policies && d.chance(0.5) {
 			one.policy.MaxAttempts = d.within(1, 6)
 		}
@@ -191,7 +149,7 @@ func newPlan(s scenario, seed uint64) *plan {
 		})
 		p.outages = append(p.outages, outage{d.within(-1, len(p.processes)-1), from, from + length, pick(d, outageKinds)})
 	}
-	for len(p.calls) < s.calls {
+	for len(p.calls) < s.size() {
 		c := s.call(d, p, len(p.calls), upper)
 		if d.chance(s.keys) && (p.remarks == "" || p.remarks == "crlf") {
 			s.job(d, p, c)
@@ -228,7 +186,7 @@ func (s scenario) call(d dice, p *plan, id int, upper bool) call {
 	c.apis = d.Perm(p.apis)[:n]
 	switch {
 	case !d.chance(s.hurry):
-		if d.chance(0.3) && !s.kind {
+		if d.chance(0.3) {
 			c.deadline = d.between(10*time.Minute, time.Hour)
 		}
 	case d.chance(0.25):
@@ -271,7 +229,7 @@ func (s scenario) job(d dice, p *plan, c call) {
 	}
 	for range d.within(2, 4) {
 		c.id, c.kill = len(p.calls), 0
-		if d.chance(0.6) && !s.kind {
+		if d.chance(0.6) {
 			c.kill = d.usually(0, time.Second) + 1
 		}
 		p.calls = append(p.calls, c)
@@ -305,7 +263,7 @@ func (s scenario) deed(d dice, p *plan, id int, near call) deed {
 	})
 	f.what = pick(d, []weighted[string]{{50, "online"}, {30, "offline"}, {20, "switch"}, {2, "delete"}})
 	if near.op.group() {
-		members := slices.DeleteFunc(slices.Collect(indices(p.groups)), func(i int) bool { return p.groups[i] != near.group })
+		members := slices.DeleteFunc(upTo(len(p.groups)), func(i int) bool { return p.groups[i] != near.group })
 		f.api = members[d.IntN(len(members))]
 		if d.chance(0.1) {
 			f.what = "join"
@@ -323,12 +281,11 @@ func (s scenario) deed(d dice, p *plan, id int, near call) deed {
 	return f
 }
 
-func indices(s []int) func(func(int) bool) {
-	return func(yield func(int) bool) {
-		for i := range s {
-			if !yield(i) {
-				return
-			}
-		}
+// upTo are the numbers from 0 to n-1.
+func upTo(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
 	}
+	return all
 }

@@ -1,7 +1,6 @@
 package simulation
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,11 +29,8 @@ type sent struct {
 	nth    int // among those of its kind and target
 	kind   string
 	write  bool
-	method string
-	path   string
-	query  url.Values
-	target string   // the API or version it is about, or empty
-	apis   []string // of a batch
+	target string   // what a read is about; of a write the first API
+	apis   []string // of a write, in lower case
 	fate   fate
 	start  time.Time
 	end    time.Time // when the client had its answer, or had left
@@ -111,12 +107,12 @@ func (t *transport) travel(ctx context.Context, s *sent, r *http.Request, body [
 	}
 	s.reached = true
 	t.world.mu.Lock()
-	t.world.writing[s] = s.write && s.kind != "offline-version"
+	t.world.writing[s] = true
 	t.world.mu.Unlock()
 	if trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{Reused: s.nth > 0})
 	}
-	t.world.apart(func() { t.deliver(ctx, s, r, body) })
+	t.world.loose.Go(func() { t.deliver(ctx, s, r, body) })
 	if err := wait(ctx, f.write); err != nil {
 		return nil, t.left(s, ctx)
 	}
@@ -230,14 +226,10 @@ func (t *transport) lateness(s *sent) time.Duration {
 
 // wait waits for d, or until ctx ends.
 func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
+	if !pause(ctx.Done(), d) {
 		return ctx.Err()
 	}
+	return nil
 }
 
 // pause waits for d and reports true, or false if c is closed before.
@@ -350,41 +342,9 @@ func (b *stream) Close() error {
 	return nil
 }
 
-// lower writes the IDs in a URL and a body as the gateway does: in lower case.
-// Whether the service compares them so is not documented; this gateway does not
-// care.
-func lower(r *http.Request, body []byte) (*url.URL, []byte) {
-	u := *r.URL
-	u.Path, u.RawPath, u.RawQuery = lowerIDs(u.Path), "", lowerIDs(u.RawQuery)
-	return &u, []byte(lowerIDs(string(body)))
-}
-
 const idLength = 32
 
-// lowerIDs writes every run of 32 hexadecimal digits in lower case.
-func lowerIDs(s string) string {
-	var out []byte
-	for i, run := 0, 0; i <= len(s); i++ {
-		if i < len(s) && isHex(s[i]) {
-			run++
-			continue
-		}
-		if run == idLength {
-			if id := s[i-run : i]; id != strings.ToLower(id) {
-				if out == nil {
-					out = []byte(s)
-				}
-				copy(out[i-run:], bytes.ToLower(out[i-run:i]))
-			}
-		}
-		run = 0
-	}
-	if out == nil {
-		return s
-	}
-	return string(out)
-}
+var ids = regexp.MustCompile("[0-9A-Fa-f]{32}")
 
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
-}
+// lowerIDs writes IDs in lower case.
+func lowerIDs(s string) string { return ids.ReplaceAllStringFunc(s, strings.ToLower) }

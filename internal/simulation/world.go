@@ -36,11 +36,9 @@ type world struct {
 	member  []int    // the group of each
 	joined  map[string]time.Time
 	deleted map[string]time.Time
-	deeds   map[int]time.Time
 	fetches []fetch
-	writing map[*sent]bool    // in progress
-	changes []gateway.Applied // as far as they were needed
-	windows map[int64]int     // requests in each window of the quota
+	writing map[*sent]bool // in progress
+	windows map[int64]int  // requests in each window of the quota
 }
 
 // running is a call that was made, and what it has reported.
@@ -102,7 +100,7 @@ type callKey struct{}
 func run(p *plan) *world {
 	w := &world{
 		plan: p, begun: time.Now(), calls: map[int]*running{},
-		joined: map[string]time.Time{}, deleted: map[string]time.Time{}, deeds: map[int]time.Time{}, windows: map[int64]int{}, writing: map[*sent]bool{},
+		joined: map[string]time.Time{}, deleted: map[string]time.Time{}, windows: map[int64]int{}, writing: map[*sent]bool{},
 	}
 	w.gateway = gateway.NewGateway(gateway.WithoutNetwork(), gateway.WithSeed(p.seed), gateway.WithIDs("project", "instance"),
 		gateway.WithClock(func() time.Time { return time.Now().Add(p.clock) }))
@@ -117,8 +115,8 @@ func run(p *plan) *world {
 		w.calls[c.id] = &running{call: c, world: w, requests: map[string]int{}, begun: make(chan struct{}), ended: make(chan struct{})}
 	}
 	for _, d := range p.deeds {
-		if c := w.calls[d.call]; c != nil {
-			w.apart(func() { w.do(d, c) })
+		if c := w.calls[d.call]; !c.skip {
+			w.loose.Go(func() { w.do(d, c) })
 		}
 	}
 	var workers sync.WaitGroup
@@ -147,9 +145,6 @@ func (r *running) number() {
 		s.n = n
 	}
 }
-
-// apart lets something go on beside the calls.
-func (w *world) apart(do func()) { w.loose.Go(do) }
 
 // furnish gives the gateway its APIs and a past.
 func (w *world) furnish() {
@@ -186,6 +181,8 @@ func (w *world) furnish() {
 	}
 	time.Sleep(d.between(0, time.Minute))
 	w.begun = time.Now()
+	w.gateway.SetHistoryLag(w.lag)
+	w.gateway.AlterRemarks(func(remark string) string { return alter(w.remarks, remark) })
 }
 
 func (w *world) newClient(i int, p process) *apig.Client {
@@ -221,7 +218,10 @@ type limiter struct {
 func (l *limiter) Wait(ctx context.Context) error {
 	l.world.mu.Lock()
 	from := time.Now()
-	at := later(from, l.next)
+	at := from
+	if l.next.After(at) {
+		at = l.next
+	}
 	if deadline, ok := ctx.Deadline(); ok && deadline.Before(at) {
 		l.world.mu.Unlock()
 		return context.DeadlineExceeded // as that of golang.org/x/time/rate
@@ -308,7 +308,6 @@ func (w *world) do(d deed, c *running) {
 	defer w.mu.Unlock()
 	api, env := w.apis[d.api], w.envIDs[d.env]
 	by := fmt.Sprintf("deed %d", d.id)
-	w.deeds[d.id] = time.Now()
 	switch d.what {
 	case "online", "offline":
 		body, _ := json.Marshal(map[string]string{"action": d.what, "env_id": env, "api_id": api, "remark": d.remark})
@@ -367,91 +366,30 @@ const byHeader = "X-Simulation-By"
 
 // serve has the gateway serve a request.
 func (w *world) serve(s *sent, r *http.Request, body []byte) *answer {
-	u, body := lower(r, body)
-	apply := body
+	u := *r.URL
+	if s.upper { // whether the service compares IDs so is not documented; this one does
+		u.Path, u.RawPath, u.RawQuery, body = lowerIDs(u.Path), "", lowerIDs(u.RawQuery), []byte(lowerIDs(string(body)))
+	}
 	if len(s.fate.items) > 0 {
-		apply = withoutItems(body, s.fate.items)
+		body = withoutItems(body, s.fate.items)
 	}
 	inner := &http.Request{
-		Method: r.Method, URL: u, Host: r.URL.Host, RequestURI: u.RequestURI(), Header: r.Header.Clone(),
+		Method: r.Method, URL: &u, Host: u.Host, RequestURI: u.RequestURI(), Header: r.Header.Clone(),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: io.NopCloser(bytes.NewReader(apply)), ContentLength: int64(len(apply)),
+		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
 	}
 	inner.Header.Set(byHeader, fmt.Sprintf("call %d %s", s.id, s.key()))
 	a := &answer{header: http.Header{}}
 	s.delivered = time.Now()
 	w.handler.ServeHTTP(a, inner)
-	if s.kind == "history" && a.status == http.StatusOK {
-		w.show(s, a)
+	if w.skew != 0 || w.unsteady != 0 {
+		d := newDice(w.seed, "date", s.id, s.key())
+		a.moveDate(w.skew + d.between(-w.unsteady, w.unsteady))
 	}
-	d := newDice(w.seed, "date", s.id, s.key())
-	a.moveDate(w.skew + d.between(-w.unsteady, w.unsteady))
 	if len(s.fate.items) > 0 {
 		a.splitItems(s.fate.items, s.apis)
 	}
 	return a
-}
-
-// show makes of a history what this service shows of it: what there was some time
-// ago, with the remarks as it keeps them.
-func (w *world) show(s *sent, a *answer) {
-	a.editRows(func(rows []any) []any {
-		if w.lag > 0 {
-			rows = w.shownRows(place{s.target, s.env()})
-		}
-		for i := range rows {
-			row := rows[i].(map[string]any)
-			row["remark"] = alter(w.remarks, row["remark"].(string))
-		}
-		return rows
-	}, 0)
-}
-
-// env is the ID of the environment that a request for a history is about.
-func (s *sent) env() string { return lowerIDs(s.query.Get("env_id")) }
-
-// shownRows are the rows of a history as of some time ago, in one environment or, if
-// that is empty, in all.
-func (w *world) shownRows(at place) []any {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	seen := 0
-	if len(w.changes) > 0 {
-		seen = w.changes[len(w.changes)-1].Seq
-	}
-	w.changes = append(w.changes, w.gateway.JournalSince(seen)...)
-	rows := []any{}
-	for _, env := range w.envIDs {
-		if at.env != "" && env != at.env {
-			continue
-		}
-		var own []any
-		current := ""
-		for _, c := range w.changes {
-			if c.APIID != at.api || c.EnvID != env || c.Time.After(time.Now().Add(w.clock-w.lag)) {
-				continue
-			}
-			switch c.Action {
-			case gateway.ActionOnline:
-				own = append([]any{map[string]any{"version_id": c.VersionID, "version_no": c.VersionID, "api_id": c.APIID, "env_id": env,
-					"env_name": "", "remark": c.Remark, "publish_time": c.Time.Truncate(time.Second)}}, own...)
-				current = c.VersionID
-			case gateway.ActionSwitch:
-				current = c.VersionID
-			default:
-				current = ""
-			}
-		}
-		for _, row := range own[:min(len(own), 10)] {
-			row := row.(map[string]any)
-			row["status"] = 2
-			if row["version_id"] == current {
-				row["status"] = 1
-			}
-			rows = append(rows, row)
-		}
-	}
-	return rows
 }
 
 // alter makes of a remark what a service may keep of it.
@@ -493,37 +431,24 @@ func (w *world) date() string {
 	return time.Now().Add(w.clock + w.skew).UTC().Format(http.TimeFormat)
 }
 
-// conflict makes a write to what another one is under way to fail, perhaps.
+// conflict makes a write meet an error, perhaps, where another one to the same API is
+// in progress.
 func (w *world) conflict(s *sent) {
-	if !s.write || s.fate.kind != "" || s.kind == "offline-version" || w.conflicts == 0 {
+	if !s.write || s.fate.kind != "" || w.conflicts == 0 {
 		return
 	}
 	d := newDice(w.seed, "conflict", s.id, s.key())
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	busy := map[string]bool{}
-	for o, writes := range w.writing {
-		if o != s && writes {
-			busy[o.target] = true
-			for _, api := range o.apis {
-				busy[api] = true
-			}
+	for o := range w.writing {
+		for _, api := range o.apis {
+			busy[api] = busy[api] || o != s
 		}
 	}
-	if s.kind != "batch" {
-		if busy[s.target] && d.chance(w.conflicts) {
-			conflicting(d, &s.fate, nil)
-		}
-		return
-	}
-	var apis []string
-	for _, api := range s.apis {
-		if busy[api] && d.chance(w.conflicts) {
-			apis = append(apis, api)
-		}
-	}
+	apis := slices.DeleteFunc(slices.Clone(s.apis), func(api string) bool { return !busy[api] || !d.chance(w.conflicts) })
 	if len(apis) > 0 {
-		conflicting(d, &s.fate, apis)
+		conflicting(d, &s.fate, apis, s.kind == "batch")
 	}
 }
 
@@ -533,7 +458,7 @@ func (w *world) begin(ctx context.Context, process int, r *http.Request, body []
 	if !ok {
 		panic("a request without the context of its call: " + r.URL.Path)
 	}
-	s := &sent{running: c, method: r.Method, path: r.URL.Path, query: r.URL.Query(), start: time.Now(), left: make(chan struct{}), back: make(chan *answer, 1)}
+	s := &sent{running: c, start: time.Now(), left: make(chan struct{}), back: make(chan *answer, 1)}
 	s.describe(r, body)
 	w.mu.Lock()
 	key := s.kind + " " + s.target
@@ -541,7 +466,7 @@ func (w *world) begin(ctx context.Context, process int, r *http.Request, body []
 	c.requests[key]++
 	c.sent = append(c.sent, s)
 	if s.write {
-		c.asked += max(1, len(s.apis))
+		c.asked += len(s.apis)
 	}
 	if c.asked > 100+60*len(w.apis) {
 		c.stopped = true
@@ -578,7 +503,7 @@ func (w *world) begin(ctx context.Context, process int, r *http.Request, body []
 			s.fate.header = map[string]string{"Retry-After": fmt.Sprint(int(end.Sub(s.start)/time.Second) + 1)}
 		}
 	case w.weather != nil:
-		w.weather(d, s, &s.fate)
+		w.weather(s, &s.fate)
 	case kind != "":
 		suffer(d, kind, s.write, &s.fate)
 	case strikes && s.write && len(s.apis) > 1 && split:
@@ -602,41 +527,32 @@ func (s *sent) key() string {
 
 // describe says what a request is about.
 func (s *sent) describe(r *http.Request, body []byte) {
-	path := r.URL.Path
-	if i := strings.Index(path, "/instances/instance/"); i >= 0 {
-		path = path[i+len("/instances/instance/"):]
+	_, path, _ := strings.Cut(r.URL.Path, "/instances/instance/")
+	s.target = strings.ToLower(path[strings.LastIndex(path, "/")+1:])
+	var b struct {
+		APIID string   `json:"api_id"`
+		APIs  []string `json:"apis"`
 	}
-	part := strings.Split(path, "/")
-	s.target = strings.ToLower(part[len(part)-1])
+	_ = json.Unmarshal(body, &b) // the gateway finds out
 	switch {
 	case path == "apis/action":
-		var b struct {
-			APIID string `json:"api_id"`
-		}
-		_ = json.Unmarshal(body, &b) // the gateway finds out
-		s.kind, s.write, s.target = "action", true, strings.ToLower(b.APIID)
+		s.kind, s.write, s.apis = "action", true, []string{b.APIID}
 	case path == "apis/publish":
-		var b struct {
-			APIs []string `json:"apis"`
-		}
-		_ = json.Unmarshal(body, &b) // the gateway finds out
-		s.kind, s.write, s.target = "batch", true, ""
-		for _, id := range b.APIs {
-			s.apis = append(s.apis, strings.ToLower(id))
-		}
-		if len(s.apis) > 0 {
-			s.target = s.apis[0]
-		}
+		s.kind, s.write, s.apis = "batch", true, b.APIs
 	case r.Method == http.MethodPut:
-		s.kind, s.write = "switch", true
+		s.kind, s.write, s.apis = "switch", true, []string{s.target}
 	case r.Method == http.MethodDelete:
-		s.kind, s.write = "offline-version", true
+		s.kind, s.write, s.apis = "offline-version", true, s.running.apiIDs[:1]
 	case strings.HasPrefix(path, "apis/publish/"):
 		s.kind = "history"
 	case path == "apis":
 		s.kind, s.target = "apis", r.URL.Query().Get("group_id")+r.URL.Query().Get("offset")
 	default:
-		s.kind = strings.Join(part[:len(part)-1], "/")
+		s.kind = path
+	}
+	if s.write {
+		s.apis = strings.Split(strings.ToLower(strings.Join(s.apis, " ")), " ")
+		s.target = s.apis[0]
 	}
 }
 
