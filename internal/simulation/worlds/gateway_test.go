@@ -349,8 +349,9 @@ func (w *world) send(asked request, r *http.Request) (*http.Response, error) {
 	w.mu.Lock()
 	s.failed = time.Now()
 	err := r.Context().Err()
-	if err != nil {
+	if err != nil { // it has left without an answer
 		s.window = 2 * settleWait
+		s.certain = s.name == "unsent"
 	}
 	if s.late > 0 {
 		s.applies = s.failed.Add(s.late)

@@ -179,7 +179,7 @@ func (w *world) founded(r *report) bool {
 	for i := range w.reads {
 		switch look := &w.reads[i]; {
 		case look.a != r.a:
-		case !look.at.Before(lost.failed):
+		case look.n > lost.n:
 			last = look
 		default:
 			for _, v := range look.rows {
