@@ -55,32 +55,40 @@ func (f finding) String() string {
 // place is an API in an environment.
 type place struct{ api, env string }
 
-// entry is a change in the gateway's journal.
+// entry is a change in the gateway's journal, and the state after it.
 type entry struct {
 	gateway.Applied
 	call   int // -1: somebody else, or before the world began
 	nth    int // request of the call
 	deed   bool
-	before string // version in effect before it, or empty
-	after  string
+	before string   // version in effect before it, or empty
+	after  string   // and after it
+	kept   []*entry // have made the versions that are kept, newest first
 }
 
 // changed reports whether the change has changed what is in effect.
-func (e entry) changed() bool { return e.before != e.after }
+func (e *entry) changed() bool { return e.before != e.after }
+
+// row is what has made a version that is kept, or nil.
+func (e *entry) row(version string) *entry {
+	if i := slices.IndexFunc(e.kept, func(o *entry) bool { return o.VersionID == version }); i >= 0 {
+		return e.kept[i]
+	}
+	return nil
+}
 
 // judgment is all that a world has shown.
 type judgment struct {
 	world    *world
-	journal  map[place][]entry
-	owner    map[string]entry // of each version: what has made it
+	journal  map[place][]*entry
+	owner    map[string]*entry // of each version: what has made it
 	findings []finding
 	excused  map[string]int // findings that a documented limit explains, by limit
-	blind    int            // retries over what somebody else had done since the last look
 }
 
 // judge compares every report with the journal.
 func judge(w *world) *judgment {
-	j := &judgment{world: w, journal: map[place][]entry{}, owner: map[string]entry{}, excused: map[string]int{}}
+	j := &judgment{world: w, journal: map[place][]*entry{}, owner: map[string]*entry{}, excused: map[string]int{}}
 	j.readJournal()
 	for _, c := range w.plan.calls {
 		r := w.calls[c.id]
@@ -130,31 +138,50 @@ func (j *judgment) readJournal() {
 			requests[fmt.Sprintf("%d %s", r.id, s.key())] = s.n
 		}
 	}
-	current := map[place]string{}
 	for _, a := range j.world.gateway.Journal() {
-		e := entry{Applied: a, call: -1}
+		e := &entry{Applied: a, call: -1}
 		if a.Request != nil {
 			part := strings.SplitN(a.Request.Header.Get(byHeader), " ", 3)
 			number, _ := strconv.Atoi(part[1]) // written by this package
-			if part[0] == "call" {
-				e.call = number
-				e.nth = requests[part[1]+" "+part[2]]
-			} else {
-				e.deed = true
+			if e.deed = part[0] != "call"; !e.deed {
+				e.call, e.nth = number, requests[part[1]+" "+part[2]]
 			}
 		}
 		e.Time = e.Time.Add(-j.world.clock)
-		p := place{a.APIID, a.EnvID}
-		e.before = current[p]
-		if a.Action == gateway.ActionOnline || a.Action == gateway.ActionSwitch {
+		at := place{a.APIID, a.EnvID}
+		if before := j.journal[at]; len(before) > 0 {
+			e.before, e.kept = before[len(before)-1].after, before[len(before)-1].kept
+		}
+		switch a.Action {
+		case gateway.ActionOnline:
+			e.after, j.owner[a.VersionID] = a.VersionID, e
+			e.kept = append([]*entry{e}, e.kept[:min(len(e.kept), 9)]...)
+		case gateway.ActionSwitch:
 			e.after = a.VersionID
 		}
-		if a.Action == gateway.ActionOnline {
-			j.owner[a.VersionID] = e
-		}
-		current[p] = e.after
-		j.journal[p] = append(j.journal[p], e)
+		j.journal[at] = append(j.journal[at], e)
 	}
+}
+
+// states are what there was at any time from one to another.
+func (j *judgment) states(at place, from, to time.Time) []*entry {
+	states := []*entry{{call: -1}}
+	for _, e := range j.journal[at] {
+		if !e.Time.After(from) {
+			states[0] = e
+		} else if !e.Time.After(to) {
+			states = append(states, e)
+		}
+	}
+	if gone, ok := j.world.deleted[at.api]; ok && !gone.After(to) {
+		states = append(states, &entry{call: -1})
+	}
+	return states
+}
+
+// held reports whether what was in effect was ever such between two times.
+func (j *judgment) held(at place, from, to time.Time, such func(current string) bool) bool {
+	return slices.ContainsFunc(j.states(at, from, to), func(e *entry) bool { return such(e.after) })
 }
 
 // env is the environment that a call is about, which for a version is the
@@ -164,7 +191,7 @@ func (j *judgment) env(r *running) string { return j.world.envIDs[r.env] }
 // judgeReport judges what a call says became of one API.
 func (j *judgment) judgeReport(r *running, report report) {
 	at := place{report.api, j.env(r)}
-	var own []entry
+	var own []*entry
 	for _, e := range j.journal[at] {
 		if e.call == r.id {
 			own = append(own, e)
@@ -183,7 +210,7 @@ func (j *judgment) judgeReport(r *running, report report) {
 		if e.Action == gateway.ActionOnline {
 			made++
 		}
-		if i > 0 && e.changed() && j.interrupted(at, own[i-1], e) {
+		if i > 0 && e.changed() && slices.ContainsFunc(j.between(at, own[i-1], e), func(o *entry) bool { return o.call != e.call }) {
 			find(isUndid, "its request %d undid what somebody had done since its request %d was applied", e.nth, own[i-1].nth)
 		}
 		if why := j.overOthers(r, at, e); why != "" {
@@ -205,23 +232,25 @@ func (j *judgment) judgeReport(r *running, report report) {
 	var superseded *apig.SupersededError
 	if errors.As(report.err, &superseded) {
 		made := strings.ToLower(superseded.Made.ID)
-		if is != notApplied || !j.sameKey(j.owner[made], r) || !j.held(at, r.start.Add(-j.world.lag), report.at, func(current string) bool { return current != made }) {
+		if is != notApplied || j.owner[made] == nil || !j.sameKey(j.owner[made], r) || !j.held(at, r.start.Add(-j.world.lag), report.at, func(current string) bool { return current != made }) {
 			find(isWrong, "superseded, though it was not so at any time of the call: %v", report.err)
 		}
 	}
 	if is == applied {
-		if v, why := j.judgeRecord(r, report, at, own); why != "" {
+		if v, why := j.judgeRecord(r, report, at); why != "" {
 			find(v, "%s", why)
 		}
 	}
 	if report.was == unknown {
-		j.judgeUnknown(r, report, at, find)
+		if why := j.unfounded(r, report, at); why != "" {
+			find(isUnfounded, "unknown, though %s: %v", why, report.err)
+		}
 	}
 }
 
 // overOthers finds a retry of a change of state that undid what somebody else had
 // done before the last look of the call, or since then though the look was old.
-func (j *judgment) overOthers(r *running, at place, e entry) string {
+func (j *judgment) overOthers(r *running, at place, e *entry) string {
 	if r.op.publishes() || !e.changed() {
 		return ""
 	}
@@ -237,11 +266,8 @@ func (j *judgment) overOthers(r *running, at place, e entry) string {
 		since = r.sent[i].delivered
 	}
 	for _, o := range j.journal[at] {
-		if o.call == r.id || !o.changed() || !o.Time.After(since) || !o.Time.Before(again.start) || o.after == e.after || !j.standing(at, o, e) {
-			continue
-		}
-		if slices.ContainsFunc(r.sent[i+1:e.nth+1], func(s *sent) bool { return s.about(at.api) && j.betweenLookAnd(s, at.api, o) }) {
-			j.blind++
+		if o.call == r.id || !o.changed() || !o.Time.After(since) || !o.Time.Before(again.start) || o.after == e.after || len(j.between(at, o, e)) > 0 ||
+			slices.ContainsFunc(r.sent[i+1:e.nth+1], func(s *sent) bool { return s.about(at.api) && j.betweenLookAnd(s, at.api, o) }) {
 			continue
 		}
 		return fmt.Sprintf("its request %d undid what %s had done %v before it was sent", e.nth, o.who(), again.start.Sub(o.Time))
@@ -251,7 +277,7 @@ func (j *judgment) overOthers(r *running, at place, e entry) string {
 
 // betweenLookAnd reports whether a change came between the last look of a call and a
 // retry that followed it in time: in a batch after its histories were read.
-func (j *judgment) betweenLookAnd(again *sent, api string, o entry) bool {
+func (j *judgment) betweenLookAnd(again *sent, api string, o *entry) bool {
 	r := again.running
 	var look *sent
 	for _, s := range r.sent[:again.n] {
@@ -271,9 +297,14 @@ func (j *judgment) betweenLookAnd(again *sent, api string, o entry) bool {
 	return len(r.reports) > 1 || !look.end.Before(fresh)
 }
 
-// standing reports whether a change was the last one before another.
-func (j *judgment) standing(at place, o, e entry) bool {
-	return !slices.ContainsFunc(j.journal[at], func(x entry) bool { return x.Seq > o.Seq && x.Seq < e.Seq && x.changed() })
+// between are the changes of what is in effect after one and before another.
+func (j *judgment) between(at place, a, b *entry) (between []*entry) {
+	for _, e := range j.journal[at] {
+		if e.Seq > a.Seq && e.Seq < b.Seq && e.changed() {
+			between = append(between, e)
+		}
+	}
+	return between
 }
 
 // sameRemark compares a remark on the wire with that of a record.
@@ -288,59 +319,50 @@ func (j *judgment) sameRemark(wire string, r *apig.PublishRecord) bool {
 	return slices.Equal(strings.Fields(wire), strings.Fields(told)) // spaces at the ends of a remark are not kept
 }
 
-// interrupted reports whether somebody changed the place between two changes of
-// one call.
-func (j *judgment) interrupted(at place, a, b entry) bool {
-	return slices.ContainsFunc(j.journal[at], func(e entry) bool {
-		return e.Seq > a.Seq && e.Seq < b.Seq && e.call != a.call && e.changed()
-	})
-}
-
 // judgeRecord compares a report of success with the journal.
-func (j *judgment) judgeRecord(r *running, report report, at place, own []entry) (verdict, string) {
+func (j *judgment) judgeRecord(r *running, report report, at place) (verdict, string) {
 	record := report.record
 	version := strings.ToLower(record.VersionID)
-	switch {
-	case r.op.publishes():
-		made, ok := j.owner[version]
-		switch {
-		case !ok:
-			return isLost, fmt.Sprintf("reported as applied, with the version %q that does not exist", version)
-		case made.call != r.id && !j.sameKey(made, r):
-			return isWrong, fmt.Sprintf("the record is of a version that %s has made", made.who())
-		case made.call != r.id && !record.Replayed && !record.Recovered || record.Replayed && record.Recovered:
-			return isWrong, "the record does not tell, or tells twice, that it is of an earlier request"
-		case record.Replayed && !j.held(at, r.start.Add(-j.world.lag), report.at, func(current string) bool { return current == version }):
-			return isLost, "replayed, but the version was not in effect at any time of the call"
-		case made.APIID != at.api || made.EnvID != at.env || !j.sameRemark(made.Remark, record):
-			return isLost, "the record is not what the gateway holds"
-		case made.Time.After(report.at):
-			return isLost, "reported before it was applied"
-		}
-	case r.op == opSwitch || r.op == opRollback:
+	if !r.op.publishes() {
+		wanted := strings.ToLower(r.version)
 		if r.op == opRollback {
-			r.version = version
+			wanted = version
 		}
-		if version != strings.ToLower(r.version) {
+		if r.op == opSwitch && version != wanted {
 			return isLost, "the record is of another version than asked for"
 		}
-		if !j.held(at, r.start, report.at, func(current string) bool { return current == version }) {
-			return isLost, "reported as applied, but the version was not in effect at any time of the call"
+		if !j.held(at, r.start, report.at, func(current string) bool {
+			switch r.op {
+			case opSwitch, opRollback:
+				return current == wanted
+			case opOfflineVersion:
+				return current != wanted
+			}
+			return current == ""
+		}) {
+			return isLost, "reported as applied, but it was not so at any time of the call"
 		}
-	case r.op == opOfflineVersion:
-		version = strings.ToLower(r.version)
-		if !j.held(at, r.start, report.at, func(current string) bool { return current != version }) {
-			return isLost, "reported as applied, but the version was in effect all the time"
-		}
-	default:
-		if !j.held(at, r.start, report.at, func(current string) bool { return current == "" }) {
-			return isLost, "reported as applied, but a version was in effect all the time"
-		}
+		return "", ""
+	}
+	made, ok := j.owner[version]
+	switch {
+	case !ok:
+		return isLost, fmt.Sprintf("reported as applied, with the version %q that does not exist", version)
+	case made.call != r.id && !j.sameKey(made, r):
+		return isWrong, fmt.Sprintf("the record is of a version that %s has made", made.who())
+	case made.call != r.id && !record.Replayed && !record.Recovered || record.Replayed && record.Recovered:
+		return isWrong, "the record does not tell, or tells twice, that it is of an earlier request"
+	case record.Replayed && !j.held(at, r.start.Add(-j.world.lag), report.at, func(current string) bool { return current == version }):
+		return isLost, "replayed, but the version was not in effect at any time of the call"
+	case made.APIID != at.api || made.EnvID != at.env || !j.sameRemark(made.Remark, record):
+		return isLost, "the record is not what the gateway holds"
+	case made.Time.After(report.at):
+		return isLost, "reported before it was applied"
 	}
 	return "", ""
 }
 
-func (e entry) who() string {
+func (e *entry) who() string {
 	switch {
 	case e.deed:
 		return "somebody else"
@@ -348,24 +370,6 @@ func (e entry) who() string {
 		return "somebody before the world began"
 	}
 	return fmt.Sprintf("call %d", e.call)
-}
-
-// held reports whether what was in effect was ever such between two times.
-func (j *judgment) held(at place, from, to time.Time, such func(current string) bool) bool {
-	current := ""
-	for _, e := range j.journal[at] {
-		if e.Time.After(to) {
-			break
-		}
-		if e.Time.After(from) && such(current) {
-			return true
-		}
-		current = e.after
-	}
-	if gone, ok := j.world.deleted[at.api]; ok && !gone.After(to) && such("") {
-		return true
-	}
-	return such(current)
 }
 
 // excuse names the documented limit that may explain what is wrong with a
@@ -392,25 +396,11 @@ func (j *judgment) excuse(r *running, report report, at place) string {
 			return "another client switches back to the version that OfflineVersion takes offline"
 		case r.op == opRollback && j.held(at, r.start.Add(-j.world.lag), first.Add(time.Second), func(current string) bool { return current == e.VersionID }):
 			return "another client switches back to the version that Rollback replaces"
-		case r.op != opOfflineVersion && j.isNewest(at, e):
+		case r.op != opOfflineVersion && e.kept[0].VersionID == e.VersionID:
 			return "another client switches to the newest version"
 		}
 	}
 	return ""
-}
-
-// isNewest reports whether a switch was to the newest version there was.
-func (j *judgment) isNewest(at place, e entry) bool {
-	newest := ""
-	for _, o := range j.journal[at] {
-		if o.Seq >= e.Seq {
-			break
-		}
-		if o.Action == gateway.ActionOnline {
-			newest = o.VersionID
-		}
-	}
-	return newest == e.VersionID
 }
 
 // doubtSince is when the first request of a call began that left the outcome of
@@ -430,86 +420,77 @@ func (s *sent) about(api string) bool {
 	return s.write && slices.Contains(s.apis, api)
 }
 
-// judgeUnknown finds the unknown reports that were not necessary.
-func (j *judgment) judgeUnknown(r *running, report report, at place, find func(verdict, string, ...any)) {
-	doubt, ok := j.doubtSince(r, report.api, report.first)
-	if !ok {
-		find(isUnfounded, "unknown, though no request may have been sent whose outcome was open: %v", report.err)
-		return
+// unfounded says why an outcome should not be unknown, or nothing.
+func (j *judgment) unfounded(r *running, report report, at place) string {
+	var lost, look *sent // the latest ones
+	for _, s := range r.sent {
+		switch {
+		case !s.start.Before(report.first):
+		case s.about(at.api) && s.doubtful(at.api):
+			lost, look = s, nil
+		case s.kind == "history" && s.target == at.api && lost != nil && !s.start.Before(lost.end.Add(j.world.settleWait(r.process))):
+			look = s
+		}
 	}
 	switch {
-	case j.undecidable(r, report, at, doubt):
-	case j.clear(r, report, at, doubt):
-		find(isUnfounded, "unknown, though the history was there to read and decisive: %v", report.err)
-	case j.impatient(r, report, at):
-		find(isUnfounded, "unknown, though there was time to read the history again: %v", report.err)
+	case lost == nil:
+		return "no request may have been sent whose outcome was open"
+	case look != nil && look.fate.kind == "" && look.whole && look.status == http.StatusOK:
+		if j.decisive(r, at, lost, look) {
+			return "the history was decisive"
+		}
+	case j.impatient(r, report, at, lost, look):
+		return "there was time to read the history"
 	}
+	return ""
 }
 
-// undecidable reports whether no history can settle what was to happen: somebody has
-// published without a tag, or more than is kept; the service does not keep tags; the
-// version in effect is not the newest, or none is; or the version is not kept.
-func (j *judgment) undecidable(r *running, report report, at place, doubt time.Time) bool {
+// decisive reports whether the history that a look has shown surely settles what became
+// of a lost request.
+func (j *judgment) decisive(r *running, at place, lost, look *sent) bool {
+	w := j.world
+	shown := j.states(at, look.delivered.Add(-w.lag), time.Time{})[0]
+	// Whole seconds and the way of an answer add to the margin of four seconds.
+	before := lost.attempted().Add(-7*time.Second - w.skew.Abs() - w.unsteady)
 	if r.op.publishes() {
-		if !j.world.processes[r.process].tagged && slices.ContainsFunc(j.journal[at], func(e entry) bool { return e.call == r.id && !e.Time.After(report.first) }) {
-			return true // what it has made may be another client's
-		}
-		made, untagged := 0, false
-		for _, e := range j.journal[at] {
-			if e.Action == gateway.ActionOnline && e.Time.After(doubt.Add(-uncertain-j.world.lag)) && !e.Time.After(report.first) {
-				made++
-				untagged = untagged || e.call != r.id && !strings.Contains(strings.ToLower(alter(j.world.remarks, e.Remark)), "apig:")
+		complete, untagged := len(shown.kept) < 10, false
+		for _, e := range shown.kept {
+			if e.call == r.id {
+				return w.processes[r.process].tagged && w.remarks != "cut" && w.remarks != "drop"
 			}
+			old := e.Time.Before(before)
+			complete = complete || old
+			untagged = untagged || !old && !strings.Contains(strings.ToLower(alter(w.remarks, e.Remark)), "apig:")
 		}
-		return untagged || made >= 10 || (j.world.remarks == "cut" || j.world.remarks == "drop") && made > 0
+		return complete && !untagged
 	}
-	kept := keptVersions(j.journal[at], report.first)
-	if len(kept) == 0 || r.op != opOfflineVersion && !j.newestInEffect(at, report.first) {
-		return true
+	current := shown.row(shown.after)
+	untouched := current != nil && current.Time.Before(before) && !slices.ContainsFunc(shown.kept, func(o *entry) bool {
+		return o != current && o.Time.After(current.Time.Add(-time.Second))
+	})
+	switch r.op {
+	case opSwitch:
+		return current != nil && shown.row(lost.version) != nil && (shown.after == lost.version || untouched)
+	case opRollback:
+		return current != nil && shown.after == lost.version
+	case opOfflineVersion:
+		return shown.row(strings.ToLower(r.version)) != nil
 	}
-	if !r.op.versioned() {
-		return false
-	}
-	return !slices.ContainsFunc(kept, func(e entry) bool { return e.VersionID == strings.ToLower(r.version) }) ||
-		r.op != opOfflineVersion && j.held(at, report.first, report.first, func(current string) bool { return current == "" })
+	return len(shown.kept) > 0 && (current == nil || untouched)
 }
 
-// uncertain is how long before a request a version was made that may seem newer: the
-// margin for clocks, and what whole seconds and the way of an answer add.
-const uncertain = 7 * time.Second
-
-// keptVersions are the last ten publications before a time, newest first.
-func keptVersions(journal []entry, before time.Time) []entry {
-	var kept []entry
-	for _, e := range journal {
-		if e.Action == gateway.ActionOnline && !e.Time.After(before) {
-			kept = append([]entry{e}, kept...)
-		}
-	}
-	return kept[:min(len(kept), 10)]
+// impatient reports whether a call has not read the history, or not again, though
+// nothing stood in its way and most of the time for it was left.
+func (j *judgment) impatient(r *running, report report, at place, lost, look *sent) bool {
+	enough := lost.end.Add(2*j.world.settleWait(r.process) + settleTimeout/2)
+	_, gone := j.world.deleted[at.api]
+	empty := len(j.states(at, report.first, time.Time{})[0].kept) == 0 // so that a page without rows is right
+	return !gone && !empty && report.first.Before(enough) && (r.canceled.IsZero() || r.canceled.After(enough)) &&
+		!r.lackedToken() && r.limited == 0 && !r.heldBack(report.first) && (look == nil || slices.Contains(passing, look.fate.kind))
 }
 
-// newestInEffect reports whether the version in effect at a time surely looks newer
-// than all others: with a second between them.
-func (j *judgment) newestInEffect(at place, when time.Time) bool {
-	current := ""
-	made := map[string]time.Time{}
-	for _, e := range j.journal[at] {
-		if e.Time.After(when) {
-			break
-		}
-		if e.Action == gateway.ActionOnline {
-			made[e.VersionID] = e.Time
-		}
-		current = e.after
-	}
-	for id, t := range made {
-		if id != current && t.After(made[current].Add(-2*time.Second)) {
-			return false
-		}
-	}
-	return true
-}
+// passing are the faults of a read that may be gone the next time.
+var passing = []string{"total without rows", "short page", "page without its first rows", "200 without a list", "answer cut", "reset", "203", "5xx of the service"}
 
 // lackedToken reports whether its process was refused a token during the call.
 func (r *running) lackedToken() bool {
@@ -527,34 +508,6 @@ func (r *running) heldBack(before time.Time) bool {
 				return true
 			}
 		}
-	}
-	return false
-}
-
-// impatient reports whether a call gave up reading what it could have read
-// again: its last read ended in a way that may be different the next time, and
-// most of the time for reading was left.
-func (j *judgment) impatient(r *running, report report, at place) bool {
-	if _, gone := j.world.deleted[at.api]; gone || !r.canceled.IsZero() || r.lackedToken() || r.limited > 0 {
-		return false
-	}
-	var lost, read *sent
-	for _, s := range r.sent {
-		switch {
-		case !s.start.Before(report.first):
-		case s.about(at.api) && s.doubtful(at.api):
-			lost = s
-		case s.kind == "history" && s.target == at.api:
-			read = s
-		}
-	}
-	if lost == nil || read == nil || read.start.Before(lost.end) {
-		return false
-	}
-	switch read.fate.kind {
-	case "total without rows", "short page", "page without its first rows", "200 without a list", "answer cut", "reset", "203", "5xx of the service":
-		due := lost.end.Add(2 * j.world.settleWait(r.process))
-		return report.first.Before(due.Add(settleTimeout / 2))
 	}
 	return false
 }
@@ -579,39 +532,6 @@ func (j *judgment) judgeAttempts(r *running, api string) {
 func (s *sent) notNow(api string) bool {
 	busy := []string{"APIGW.0308", "APIG.3711", "APIG.3718", "APIC.7712", "APIC.9222", "APIG.9008", "APIG.3500"}
 	return s.status > 0 && slices.Contains(busy, s.fate.code) || s.fate.items[api] == itemBusy || s.fate.items[api] == itemBroken
-}
-
-// clear reports whether a call had everything it needs to settle an API: the
-// time, a history that could be read each time, and nobody else in it.
-func (j *judgment) clear(r *running, report report, at place, doubt time.Time) bool {
-	w := j.world
-	if _, gone := w.deleted[at.api]; gone {
-		return false
-	}
-	if w.skew.Abs()+w.unsteady >= time.Second || r.lackedToken() || r.limited > 0 || r.heldBack(report.first) {
-		return false
-	}
-	need := longest(w.processes[r.process], r.call, len(r.reports))
-	if !r.canceled.IsZero() && r.canceled.Sub(r.start) < need {
-		return false
-	}
-	for _, s := range r.sent {
-		if !s.write && (s.fate.kind != "" || s.fate.up+s.fate.down > time.Second) && s.start.Before(report.first) {
-			return false
-		}
-		if s.kind == "apis" && s.fate.kind != "" {
-			return false
-		}
-	}
-	for _, e := range j.journal[at] {
-		if e.call == r.id {
-			continue
-		}
-		if !r.op.publishes() && e.Time.After(doubt.Add(-uncertain-w.lag)) && !e.Time.After(report.first) {
-			return false
-		}
-	}
-	return true
 }
 
 // judgeGroup judges what a call for a group says of the APIs that it does not
@@ -668,15 +588,15 @@ func (j *judgment) judgeTime(r *running) {
 }
 
 // sameKey reports whether a version was made by a call with the same key.
-func (j *judgment) sameKey(made entry, r *running) bool {
-	return r.key != "" && made.call >= 0 && made.Seq > 0 && j.world.calls[made.call].key == r.key
+func (j *judgment) sameKey(made *entry, r *running) bool {
+	return r.key != "" && made.call >= 0 && j.world.calls[made.call].key == r.key
 }
 
 // judgeKeys finds the APIs that calls with one key have published more than once,
 // though the first version was kept.
 func (j *judgment) judgeKeys() {
 	for _, at := range slices.SortedFunc(maps.Keys(j.journal), func(a, b place) int { return strings.Compare(a.api+a.env, b.api+b.env) }) {
-		made := map[string]entry{}
+		made := map[string]*entry{}
 		for _, e := range j.journal[at] {
 			if e.Action != gateway.ActionOnline || e.call < 0 || j.world.calls[e.call].key == "" {
 				continue
@@ -687,13 +607,7 @@ func (j *judgment) judgeKeys() {
 				made[r.key] = e
 				continue
 			}
-			newer := 0
-			for _, o := range j.journal[at] {
-				if o.Action == gateway.ActionOnline && o.Seq > first.Seq && o.Seq < e.Seq {
-					newer++
-				}
-			}
-			if newer >= 9 {
+			if !slices.Contains(e.kept, first) {
 				j.excused["ten versions newer than that of a key"]++
 			} else if first.call != e.call { // else it is found already
 				j.find(isDoubled, r, at.api, fmt.Sprintf("%s has published under the key already, %v before", first.who(), e.Time.Sub(first.Time)))
@@ -719,46 +633,22 @@ func (j *judgment) judgeRead(r *running) {
 		read = append(read, id)
 	}
 	slices.Sort(read)
-	moments := []time.Time{r.start.Add(-j.world.lag)}
-	for _, e := range j.journal[at] {
-		if e.Time.After(moments[0]) && !e.Time.After(r.end) {
-			moments = append(moments, e.Time)
-		}
-	}
 	if _, gone := j.world.deleted[api]; gone {
 		return
 	}
-	for _, when := range moments {
-		current := ""
-		for _, e := range j.journal[at] {
-			if !e.Time.After(when) {
-				current = e.after
-			}
-		}
-		if r.op == opPublished && r.read.current == current {
-			return
-		}
+	for _, s := range j.states(at, r.start.Add(-j.world.lag), r.end) {
 		var there []string
-		for _, e := range keptVersions(j.journal[at], when) {
-			if e.VersionID == current {
-				e.VersionID = "+" + current
+		for _, e := range s.kept {
+			id := e.VersionID
+			if id == s.after {
+				id = "+" + id
 			}
-			there = append(there, e.VersionID)
+			there = append(there, id)
 		}
 		slices.Sort(there)
-		if r.op == opVersions && slices.Equal(read, there) {
+		if r.op == opPublished && r.read.current == s.after || r.op == opVersions && slices.Equal(read, there) {
 			return
 		}
 	}
 	j.find(isMisread, r, api, fmt.Sprintf("it has read what was not there at any time of the call: %v", r.read))
-}
-
-// about is what a call reports of an API, or nil.
-func (r *running) about(api string) *report {
-	for i := range r.reports {
-		if r.reports[i].api == api {
-			return &r.reports[i]
-		}
-	}
-	return nil
 }

@@ -25,15 +25,16 @@ type transport struct {
 // sent is a request that was made.
 type sent struct {
 	*running
-	n      int // among the requests of the call, in the order of their beginning
-	nth    int // among those of its kind and target
-	kind   string
-	write  bool
-	target string   // what a read is about; of a write the first API
-	apis   []string // of a write, in lower case
-	fate   fate
-	start  time.Time
-	end    time.Time // when the client had its answer, or had left
+	n       int // among the requests of the call, in the order of their beginning
+	nth     int // among those of its kind and target
+	kind    string
+	write   bool
+	target  string   // what a read is about; of a write the first API
+	apis    []string // of a write, in lower case
+	version string   // to switch to
+	fate    fate
+	start   time.Time
+	end     time.Time // when the client had its answer, or had left
 
 	reached   bool      // there was a connection
 	delivered time.Time // when it reached the gateway, if it did

@@ -530,10 +530,12 @@ func (s *sent) describe(r *http.Request, body []byte) {
 	_, path, _ := strings.Cut(r.URL.Path, "/instances/instance/")
 	s.target = strings.ToLower(path[strings.LastIndex(path, "/")+1:])
 	var b struct {
-		APIID string   `json:"api_id"`
-		APIs  []string `json:"apis"`
+		APIID     string   `json:"api_id"`
+		VersionID string   `json:"version_id"`
+		APIs      []string `json:"apis"`
 	}
 	_ = json.Unmarshal(body, &b) // the gateway finds out
+	s.version = strings.ToLower(b.VersionID)
 	switch {
 	case path == "apis/action":
 		s.kind, s.write, s.apis = "action", true, []string{b.APIID}
