@@ -21,9 +21,8 @@ func (a *answer) WriteHeader(status int)      { a.status = status }
 func (a *answer) Header() http.Header         { return a.header }
 func (a *answer) Write(b []byte) (int, error) { a.body = append(a.body, b...); return len(b), nil }
 
-// editRows edits the rows of a list, and moves its total by more. Anything but
-// a list stays as it is.
-func (a *answer) editRows(edit func([]any) []any, more int) {
+// editRows edits the rows of a list. Anything but a list stays as it is.
+func (a *answer) editRows(edit func([]any) []any) {
 	var list map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(a.body))
 	decoder.UseNumber()
@@ -34,22 +33,14 @@ func (a *answer) editRows(edit func([]any) []any, more int) {
 		if rows, ok := list[key].([]any); ok {
 			rows = edit(rows)
 			list[key], list["size"] = rows, len(rows)
-			if total, ok := list["total"].(json.Number); ok && more != 0 {
-				n, _ := total.Int64() // the gateway writes no other numbers
-				list["total"] = n + int64(more)
-			}
 		}
 	}
-	a.body, _ = json.Marshal(list) // what was decoded can be encoded
-	a.header.Set("Content-Length", strconv.Itoa(len(a.body)))
+	a.setBody(list)
 }
 
-func rowAt(rows []any, n int) (map[string]any, bool) {
-	if len(rows) == 0 {
-		return nil, false
-	}
-	row, ok := rows[n%len(rows)].(map[string]any)
-	return row, ok
+func (a *answer) setBody(of any) {
+	a.body, _ = json.Marshal(of) // what was decoded can be encoded
+	a.header.Set("Content-Length", strconv.Itoa(len(a.body)))
 }
 
 // moveDate moves the Date header.
@@ -59,8 +50,8 @@ func (a *answer) moveDate(by time.Duration) {
 	}
 }
 
-// splitItems makes the answer to a batch say of some APIs that they failed, or
-// nothing at all. Those that were not applied are not in it yet.
+// splitItems makes the answer to a batch say of some APIs that they failed, or nothing
+// at all. Those that were not applied are not in it yet.
 func (a *answer) splitItems(items map[string]item, order []string) {
 	var batch struct {
 		Success []map[string]any `json:"success"`
@@ -69,36 +60,20 @@ func (a *answer) splitItems(items map[string]item, order []string) {
 	if a.status != http.StatusOK || json.Unmarshal(a.body, &batch) != nil {
 		return
 	}
-	batch.Failure = slices.DeleteFunc(batch.Failure, func(row map[string]any) bool {
-		id, _ := row["api_id"].(string)
-		return !slices.Contains(order, id)
-	})
-	success := []map[string]any{}
-	for _, row := range batch.Success {
-		id, _ := row["api_id"].(string)
-		switch items[id] {
-		case itemFailed:
-			batch.Failure = append(batch.Failure, failed(id, "APIG.9999"))
-		case itemSilent:
-		default:
-			success = append(success, row)
-		}
+	about := func(id string) func(row map[string]any) bool {
+		return func(row map[string]any) bool { return row["api_id"] == id }
 	}
+	batch.Failure = slices.DeleteFunc(batch.Failure, func(row map[string]any) bool { return !slices.Contains(order, row["api_id"].(string)) })
 	for _, id := range order {
-		switch items[id] {
-		case itemBusy:
-			batch.Failure = append(batch.Failure, failed(id, "APIG.3711"))
-		case itemBroken:
-			batch.Failure = append(batch.Failure, failed(id, "APIG.3500"))
+		if items[id] != itemDone {
+			batch.Success = slices.DeleteFunc(batch.Success, about(id))
+		}
+		if code := codes[items[id]]; code != "" && !slices.ContainsFunc(batch.Failure, about(id)) {
+			batch.Failure = append(batch.Failure, map[string]any{"api_id": id, "api_name": "", "error_code": code, "error_msg": "It failed."})
 		}
 	}
-	if batch.Failure == nil {
-		batch.Failure = []map[string]any{}
-	}
-	a.body, _ = json.Marshal(map[string]any{"success": success, "failure": batch.Failure})
-	a.header.Set("Content-Length", strconv.Itoa(len(a.body)))
+	a.setBody(batch)
 }
 
-func failed(id, code string) map[string]any {
-	return map[string]any{"api_id": id, "api_name": "", "error_code": code, "error_msg": "It failed."}
-}
+// codes are those of the items of a batch that have one.
+var codes = map[item]string{itemBusy: "APIG.3711", itemFailed: "APIG.9999", itemBroken: "APIG.3500"}

@@ -1,7 +1,9 @@
 package simulation
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -87,226 +89,171 @@ func calm(d dice) fate {
 	}
 }
 
-var halves = []weighted[applies]{{1, never}, {1, first}}
-var thirds = []weighted[applies]{{1, never}, {1, first}, {1, late}}
-
-// writeFaults are what can happen to a request that changes something.
-var writeFaults = []weighted[func(dice, *fate)]{
-	{6, refused}, {2, dialing}, {2, unsent},
-	{10, hang}, {8, broken}, {6, reset},
-	{6, cut}, {2, stall}, {8, unreadable},
-	{10, serverError}, {6, gatewayTimeout}, {8, serviceError},
-	{5, throttled}, {5, busy}, {3, refusedForGood}, {4, unauthorized},
-	{8, slow}, {3, slowAnswer}, {2, redirected},
+// fault is a kind of fate. A write that it strikes is applied before the answer.
+type fault struct {
+	write, read int // how often it strikes a request that changes something, and another
+	kind        string
+	end         end
+	decisive    bool // a write is never applied, and its client can know it
+	open        bool // a write is never applied, or before the answer, or late
+	twice       bool // what is late may take SettleWait twice
+	more        func(dice, *fate)
 }
 
-// readFaults are what can happen to one that does not.
-var readFaults = []weighted[func(dice, *fate)]{
-	{4, refused}, {1, dialing}, {4, hang}, {4, reset}, {3, cut}, {2, stall},
-	{3, emptyObject}, {5, serverError}, {2, gatewayTimeout}, {4, serviceError}, {4, throttled}, {1, forbidden}, {3, unauthorized},
-	{4, slow}, {6, slowAnswer}, {3, shortPage}, {3, headless}, {4, noRows}, {4, noDate}, {4, aged}, {3, timeless}, {3, nonAuthoritative}, {2, strangeRow},
-}
+var faults = []fault{
+	{write: 6, read: 4, kind: "connection refused", end: endRefused, decisive: true, more: func(d dice, f *fate) { f.dial = d.usually(0, 3*time.Second) }},
+	{write: 2, read: 1, kind: "no connection", end: endDialing, decisive: true},
+	{write: 2, kind: "broken while written", end: endUnsent, more: func(d dice, f *fate) { f.write = d.usually(0, time.Second) }},
+	{write: 10, read: 4, kind: "hang", end: endHang, open: true, twice: true},
+	{write: 8, kind: "closed", end: endReset, open: true, more: func(d dice, f *fate) { f.down = d.usually(time.Millisecond, 10*time.Second) }},
+	{write: 6, read: 4, kind: "reset", end: endReset, open: true},
+	{write: 6, read: 3, kind: "answer cut", end: endCut},
+	{write: 2, read: 2, kind: "answer stalls", end: endStall},
+	{write: 8, read: 4, kind: "slow request", twice: true, more: func(d dice, f *fate) { f.up = d.usually(100*time.Millisecond, 80*time.Second) }},
+	{write: 3, read: 6, kind: "slow answer", more: func(d dice, f *fate) { f.down = d.usually(100*time.Millisecond, 80*time.Second) }},
 
-func refused(d dice, f *fate) {
-	f.kind, f.end, f.decisive = "connection refused", endRefused, true
-	f.dial = d.usually(0, 3*time.Second)
-}
+	{write: 8, kind: "2xx unreadable", end: endStatus, open: true, more: func(d dice, f *fate) {
+		f.status = pick(d, []weighted[int]{{4, 200}, {4, 201}, {1, 202}, {1, 203}, {1, 206}})
+		f.body = pick(d, []weighted[string]{
+			{3, ""}, {2, "{}"}, {2, "<html><body>Welcome</body></html>"}, {1, `{"error_code":"APIG.9999","error_msg":"System error"}`},
+			{1, `{"api_id":"`}, {1, "null"},
+			{1, `{"publish_id":"1","api_id":"another","env_id":"another","version_id":"2"}`},
+		})
+		f.short = d.chance(0.2)
+	}},
+	{read: 3, kind: "200 without a list", end: endStatus, more: func(d dice, f *fate) {
+		f.status = 200
+		f.body = pick(d, []weighted[string]{{2, "{}"}, {1, ""}, {1, "<html></html>"}, {1, `{"total":null}`}, {1, `{"api_versions":[]}`}})
+	}},
+	{write: 10, read: 5, kind: "5xx", end: endStatus, open: true, more: func(d dice, f *fate) {
+		f.status = pick(d, []weighted[int]{{3, 500}, {3, 502}, {3, 503}, {1, 520}})
+		if f.status == 503 && d.chance(0.3) {
+			f.header = map[string]string{"Retry-After": fmt.Sprint(d.within(1, 30))}
+		}
+		if d.chance(0.2) { // the front gateway's code is no word of the service
+			f.code = pick(d, []weighted[string]{{1, "APIGW.0201"}, {1, "APIG.0201"}, {1, "APIGW.0613"}})
+		}
+		f.down = d.usually(time.Millisecond, 20*time.Second)
+	}},
+	{write: 6, read: 2, kind: "504 and 408", end: endStatus, open: true, twice: true, more: func(d dice, f *fate) {
+		f.status = pick(d, []weighted[int]{{4, 504}, {1, 408}})
+		f.down = d.between(time.Second, 55*time.Second)
+	}},
+	// Part of the service may still be at work on the request.
+	{write: 8, read: 4, kind: "5xx of the service", end: endStatus, open: true, more: func(d dice, f *fate) {
+		f.status, f.code = 500, pick(d, []weighted[string]{{1, "APIG.3500"}, {1, "APIG.9999"}})
+	}},
+	{write: 5, read: 4, kind: "429", end: endStatus, decisive: true, more: func(d dice, f *fate) {
+		f.status, f.code = 429, "APIGW.0308"
+		if longest := pick(d, []weighted[int]{{2, 0}, {1, 20}, {1, 300}}); longest > 0 {
+			f.header = map[string]string{"Retry-After": fmt.Sprint(d.within(1, longest))}
+		}
+	}},
+	{write: 5, kind: "busy", end: endStatus, decisive: true, more: func(d dice, f *fate) {
+		f.code = pick(d, []weighted[string]{{2, "APIG.9008"}, {1, "APIG.3711"}, {1, "APIG.3718"}, {1, "APIC.7701"}, {1, "APIC.7712"}, {1, "APIC.9222"}})
+		f.status = cmp.Or(map[string]int{"APIG.9008": 500, "APIC.9222": 400}[f.code], 409)
+	}},
+	{write: 3, kind: "4xx", end: endStatus, decisive: true, more: func(d dice, f *fate) {
+		f.status = pick(d, []weighted[int]{{2, 403}, {1, 400}, {1, 404}, {1, 413}, {1, 501}, {1, 505}})
+		f.code = map[int]string{403: "APIG.1005", 400: "APIG.2011", 404: "APIGW.0101", 413: "APIGW.0201"}[f.status]
+	}},
+	{read: 1, kind: "403", end: endStatus, decisive: true, more: func(_ dice, f *fate) { f.status, f.code = 403, "APIG.1005" }},
+	{write: 4, read: 3, kind: "401", end: endStatus, decisive: true, more: func(d dice, f *fate) {
+		f.status = 401
+		f.code = pick(d, []weighted[string]{{2, "APIGW.0307"}, {2, "APIG.1001"}, {1, "APIGW.0301"}, {1, "APIG.1013"}})
+	}},
+	{write: 2, kind: "3xx", end: endStatus, decisive: true, more: func(_ dice, f *fate) {
+		f.status, f.header = 302, map[string]string{"Location": "https://elsewhere.invalid/"}
+	}},
 
-func dialing(_ dice, f *fate) { f.kind, f.end, f.decisive = "no connection", endDialing, true }
-
-func unsent(d dice, f *fate) {
-	f.kind, f.end = "broken while written", endUnsent
-	f.write = d.usually(0, time.Second)
-}
-
-func hang(d dice, f *fate) {
-	f.kind, f.end, f.applies, f.twice = "hang", endHang, pick(d, thirds), true
-}
-
-func broken(d dice, f *fate) {
-	f.kind, f.end, f.applies = "closed", endReset, pick(d, thirds)
-	f.down = d.usually(time.Millisecond, 10*time.Second)
-}
-
-func reset(d dice, f *fate) {
-	f.kind, f.end, f.applies = "reset", endReset, pick(d, thirds)
-}
-
-func cut(d dice, f *fate) { f.kind, f.end, f.applies = "answer cut", endCut, first }
-
-func stall(d dice, f *fate) { f.kind, f.end, f.applies = "answer stalls", endStall, first }
-
-func unreadable(d dice, f *fate) {
-	f.kind, f.end, f.applies = "2xx unreadable", endStatus, pick(d, thirds)
-	f.status = pick(d, []weighted[int]{{4, 200}, {4, 201}, {1, 202}, {1, 203}, {1, 206}})
-	f.body = pick(d, []weighted[string]{
-		{3, ""}, {2, "{}"}, {2, "<html><body>Welcome</body></html>"}, {1, `{"error_code":"APIG.9999","error_msg":"System error"}`},
-		{1, `{"api_id":"`}, {1, "null"},
-		{1, `{"publish_id":"1","api_id":"another","env_id":"another","version_id":"2"}`},
-	})
-	f.short = d.chance(0.2)
-}
-
-func serverError(d dice, f *fate) {
-	f.kind, f.end, f.applies = "5xx", endStatus, pick(d, thirds)
-	f.status = pick(d, []weighted[int]{{3, 500}, {3, 502}, {3, 503}, {1, 520}})
-	if f.status == 503 && d.chance(0.3) {
-		f.header = map[string]string{"Retry-After": fmt.Sprint(d.within(1, 30))}
-	}
-	if d.chance(0.2) { // the front gateway's code is no word of the service
-		f.code = pick(d, []weighted[string]{{1, "APIGW.0201"}, {1, "APIG.0201"}, {1, "APIGW.0613"}})
-	}
-	f.down = d.usually(time.Millisecond, 20*time.Second)
-}
-
-func gatewayTimeout(d dice, f *fate) {
-	f.kind, f.end, f.applies, f.twice = "504 and 408", endStatus, pick(d, thirds), true
-	f.status = pick(d, []weighted[int]{{4, 504}, {1, 408}})
-	f.down = d.between(time.Second, 55*time.Second)
-}
-
-// serviceError is an answer of the service itself, part of which may still be at
-// work on the request.
-func serviceError(d dice, f *fate) {
-	f.kind, f.end, f.applies = "5xx of the service", endStatus, pick(d, thirds)
-	f.status = 500
-	f.code = pick(d, []weighted[string]{{1, "APIG.3500"}, {1, "APIG.9999"}})
-}
-
-func throttled(d dice, f *fate) {
-	f.kind, f.end, f.decisive, f.status, f.code = "429", endStatus, true, 429, "APIGW.0308"
-	switch d.IntN(4) {
-	case 0:
-		f.header = map[string]string{"Retry-After": fmt.Sprint(d.within(1, 20))}
-	case 1:
-		f.header = map[string]string{"Retry-After": fmt.Sprint(d.within(21, 300))}
-	}
-}
-
-func busy(d dice, f *fate) {
-	f.kind, f.end, f.decisive = "busy", endStatus, true
-	type answer struct {
-		status int
-		code   string
-	}
-	a := pick(d, []weighted[answer]{
-		{2, answer{500, "APIG.9008"}}, {1, answer{409, "APIG.3711"}}, {1, answer{409, "APIG.3718"}},
-		{1, answer{409, "APIC.7701"}}, {1, answer{409, "APIC.7712"}}, {1, answer{400, "APIC.9222"}},
-	})
-	f.status, f.code = a.status, a.code
-}
-
-func refusedForGood(d dice, f *fate) {
-	f.kind, f.end, f.decisive = "4xx", endStatus, true
-	f.status = pick(d, []weighted[int]{{2, 403}, {1, 400}, {1, 404}, {1, 413}, {1, 501}, {1, 505}})
-	f.code = map[int]string{403: "APIG.1005", 400: "APIG.2011", 404: "APIGW.0101", 413: "APIGW.0201"}[f.status]
-}
-
-func forbidden(_ dice, f *fate) {
-	f.kind, f.end, f.decisive, f.status, f.code = "4xx", endStatus, true, 403, "APIG.1005"
-}
-
-func redirected(_ dice, f *fate) {
-	f.kind, f.end, f.decisive, f.status = "3xx", endStatus, true, 302
-	f.header = map[string]string{"Location": "https://elsewhere.invalid/"}
-}
-
-func unauthorized(d dice, f *fate) {
-	f.kind, f.end, f.decisive, f.status = "401", endStatus, true, 401
-	f.code = pick(d, []weighted[string]{{2, "APIGW.0307"}, {2, "APIG.1001"}, {1, "APIGW.0301"}, {1, "APIG.1013"}})
-}
-
-// slow is a request that takes its time on the way to the gateway, perhaps
-// longer than the client waits.
-func slow(d dice, f *fate) {
-	f.kind, f.applies, f.twice = "slow request", first, true
-	f.up = d.usually(100*time.Millisecond, 80*time.Second)
-}
-
-func slowAnswer(d dice, f *fate) {
-	f.kind, f.applies = "slow answer", first
-	f.down = d.usually(100*time.Millisecond, 80*time.Second)
-}
-
-func emptyObject(d dice, f *fate) {
-	f.kind, f.end, f.status = "200 without a list", endStatus, 200
-	f.body = pick(d, []weighted[string]{{2, "{}"}, {1, ""}, {1, "<html></html>"}, {1, `{"total":null}`}, {1, `{"api_versions":[]}`}})
-}
-
-func shortPage(d dice, f *fate) {
-	f.kind = "short page"
-	drop := d.within(1, 4)
-	f.edit = func(a *answer) { a.editRows(func(rows []any) []any { return rows[:max(0, len(rows)-drop)] }, 0) }
-}
-
-// headless is a page without its first rows, which are the newest. What follows
-// it repeats the last ones.
-func headless(d dice, f *fate) {
-	f.kind = "page without its first rows"
-	drop := d.within(1, 4)
-	f.edit = func(a *answer) { a.editRows(func(rows []any) []any { return rows[min(drop, len(rows)):] }, 0) }
-}
-
-func noRows(_ dice, f *fate) {
-	f.kind = "total without rows"
-	f.edit = func(a *answer) { a.editRows(func([]any) []any { return []any{} }, 0) }
-}
-
-func noDate(_ dice, f *fate) {
-	f.kind = "no Date"
-	f.edit = func(a *answer) { a.header.Del("Date") }
-}
-
-// aged is an answer whose Date is that of an earlier one, as its Age tells.
-func aged(d dice, f *fate) {
-	f.kind = "Age"
-	age := d.within(1, 300)
-	f.edit = func(a *answer) {
-		a.header.Set("Age", fmt.Sprint(age))
-		a.moveDate(-time.Duration(age) * time.Second)
-	}
-}
-
-func timeless(d dice, f *fate) {
-	f.kind = "row without a time"
-	n := d.IntN(10)
-	f.edit = func(a *answer) {
-		a.editRows(func(rows []any) []any {
-			if row, ok := rowAt(rows, n); ok {
-				row["publish_time"] = "0001-01-01T00:00:00Z"
+	{read: 3, kind: "short page", more: func(d dice, f *fate) {
+		drop := d.within(1, 4)
+		f.rows(func(rows []any) []any { return rows[:max(0, len(rows)-drop)] })
+	}},
+	// The first rows are the newest.
+	{read: 3, kind: "page without its first rows", more: func(d dice, f *fate) {
+		drop := d.within(1, 4)
+		f.rows(func(rows []any) []any { return rows[min(drop, len(rows)):] })
+	}},
+	{read: 4, kind: "total without rows", more: func(_ dice, f *fate) {
+		f.rows(func([]any) []any { return []any{} })
+	}},
+	{read: 3, kind: "row without a time", more: func(d dice, f *fate) {
+		f.row(d, func(row map[string]any) { row["publish_time"] = "0001-01-01T00:00:00Z" })
+	}},
+	{read: 2, kind: "row of another API", more: func(d dice, f *fate) {
+		f.row(d, func(row map[string]any) {
+			if row["api_id"] != nil { // else it is a list of APIs
+				row["api_id"] = strings.Repeat("0", idLength)
 			}
-			return rows
-		}, 0)
-	}
-}
-
-// strangeRow is a row of another API in a list that is not of APIs.
-func strangeRow(d dice, f *fate) {
-	f.kind = "row of another API"
-	n := d.IntN(10)
-	f.edit = func(a *answer) {
-		a.editRows(func(rows []any) []any {
-			if row, ok := rowAt(rows, n); ok && row["api_id"] != nil {
-				row["api_id"] = "00000000000000000000000000000000"
+		})
+	}},
+	{read: 4, kind: "no Date", more: func(_ dice, f *fate) {
+		f.edit = func(a *answer) { a.header.Del("Date") }
+	}},
+	// The Date is that of an earlier answer, as the Age tells.
+	{read: 4, kind: "Age", more: func(d dice, f *fate) {
+		age := d.within(1, 300)
+		f.edit = func(a *answer) {
+			a.header.Set("Age", fmt.Sprint(age))
+			a.moveDate(-time.Duration(age) * time.Second)
+		}
+	}},
+	{read: 3, kind: "203", more: func(_ dice, f *fate) {
+		f.edit = func(a *answer) {
+			if a.status == 200 {
+				a.status = 203
 			}
-			return rows
-		}, 0)
-	}
+		}
+	}},
 }
 
-func nonAuthoritative(_ dice, f *fate) {
-	f.kind = "203"
-	f.edit = func(a *answer) {
-		if a.status == 200 {
-			a.status = 203
+// strike makes one of the faults the fate of a request: the one of this kind or, if
+// that is empty, any.
+func (f *fate) strike(d dice, kind string, write bool) {
+	var of []weighted[fault]
+	for _, one := range faults {
+		switch {
+		case one.kind == kind:
+			of = append(of, weighted[fault]{1, one})
+		case kind == "" && write:
+			of = append(of, weighted[fault]{one.write, one})
+		case kind == "":
+			of = append(of, weighted[fault]{one.read, one})
 		}
 	}
+	one := pick(d, of)
+	f.kind, f.end, f.twice, f.decisive, f.applies = one.kind, one.end, one.twice, one.decisive, first
+	switch {
+	case f.decisive || f.end == endUnsent:
+		f.applies = never
+	case one.open:
+		f.applies = pick(d, []weighted[applies]{{1, never}, {1, first}, {1, late}})
+	}
+	if one.more != nil {
+		one.more(d, f)
+	}
+}
+
+// rows edits the rows of a list, and row one of them.
+func (f *fate) rows(edit func(rows []any) []any) {
+	f.edit = func(a *answer) { a.editRows(edit) }
+}
+
+func (f *fate) row(d dice, edit func(row map[string]any)) {
+	n := d.IntN(10)
+	f.rows(func(rows []any) []any {
+		if len(rows) > 0 {
+			edit(rows[n%len(rows)].(map[string]any))
+		}
+		return rows
+	})
 }
 
 // conflicting is what the gateway makes of a write to APIs to which others are in
 // progress: it refuses, or loses its way.
 func conflicting(d dice, f *fate, apis []string, batch bool) {
-	f.kind, f.conflict, f.applies = "conflict", true, pick(d, halves)
+	f.kind, f.conflict, f.applies = "conflict", true, pick(d, []weighted[applies]{{1, never}, {1, first}})
 	if !batch {
 		f.end, f.status, f.code = endStatus, 500, "APIG.3500"
 		if d.chance(0.5) {
@@ -333,31 +280,17 @@ func splitBatch(d dice, f *fate, apis []string) {
 	}
 }
 
-// The kinds of outages.
+// The kinds of outages. But for the last two they are faults.
 var outageKinds = []weighted[string]{
-	{2, "refused"}, {2, "hang"}, {3, "5xx"}, {2, "429"}, {2, "504"}, {1, "reads fail"}, {1, "mixed"},
+	{2, "connection refused"}, {2, "hang"}, {3, "5xx"}, {2, "429"}, {2, "504 and 408"}, {1, "reads fail"}, {1, "mixed"},
 }
 
 // suffer makes f the fate of a request in an outage.
-func suffer(d dice, kind string, write bool, f *fate) {
+func (f *fate) suffer(d dice, kind string, write bool) {
 	switch {
-	case kind == "refused":
-		refused(d, f)
-	case kind == "hang":
-		hang(d, f)
-	case kind == "5xx":
-		serverError(d, f)
-	case kind == "429":
-		throttled(d, f)
-	case kind == "504":
-		gatewayTimeout(d, f)
-	case kind == "reads fail" && !write:
-		pick(d, readFaults)(d, f)
-	case kind == "mixed":
-		if write {
-			pick(d, writeFaults)(d, f)
-		} else {
-			pick(d, readFaults)(d, f)
-		}
+	case kind == "mixed", kind == "reads fail" && !write:
+		f.strike(d, "", write)
+	case kind != "reads fail":
+		f.strike(d, kind, write)
 	}
 }

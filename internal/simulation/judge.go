@@ -243,7 +243,7 @@ func (j *judgment) judgeReport(r *running, report report) {
 	}
 	if report.was == unknown {
 		if why := j.unfounded(r, report, at); why != "" {
-			find(isUnfounded, "unknown, though %s: %v", why, report.err)
+			find(isUnfounded, "unknown, though %s", why)
 		}
 	}
 }

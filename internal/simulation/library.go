@@ -11,9 +11,6 @@ import (
 	"github.com/apig-go/apig/internal/random"
 )
 
-// All of the library whose form the simulation depends on is named here, and
-// nowhere else: what it calls, and how it reads a report.
-
 // outcome is what a report says became of a change.
 type outcome = apig.Outcome
 
@@ -100,24 +97,9 @@ func longest(of process, c call, apis int) time.Duration {
 	return d
 }
 
-// causeOf sorts the unknown reports by what the library gives as their cause.
+// causeOf is what the library gives as the cause of an unknown report, without details.
 func causeOf(err error) string {
-	text := err.Error()
-	for _, c := range []struct{ part, cause string }{
-		{"context ended before", "context ended"},
-		{"cannot be read", "history unreadable"},
-		{"new version without a tag", "new version without a tag"},
-		{"newer versions only", "displaced"},
-		{"published after the request", "newer version in effect"},
-		{"is not the newest", "older version in effect"},
-		{"no version is in effect", "taken offline by another client"},
-		{"history is empty", "history empty"},
-		{"does not have the version", "version gone"},
-		{"another version is in effect", "another version in effect"},
-	} {
-		if strings.Contains(text, c.part) {
-			return c.cause
-		}
-	}
-	return "other"
+	_, cause, _ := strings.Cut(err.Error(), "outcome unknown: ")
+	cause, _, _ = strings.Cut(cause, ":")
+	return cause
 }

@@ -1,7 +1,6 @@
 package simulation
 
 import (
-	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -39,17 +38,13 @@ func TestPatches(t *testing.T) {
 			}
 			what, scenario := header(string(text))
 			dir := t.TempDir()
-			overlay := overlayOf(t, patch, string(text), dir)
+			overlay := overlayOf(t, patch, dir)
 			binary := filepath.Join(dir, "simulation.test")
 			must(t, exec.Command("go", "test", "-c", "-overlay", overlay, "-o", binary, "."))
-			args := []string{"-test.run", "^TestSimulation$", "-calls", fmt.Sprint(*flagCalls), "-first"}
-			if scenario != "" {
-				args = append(args, "-scenario", scenario)
-			}
-			out, err := exec.Command(binary, args...).CombinedOutput()
+			out, err := exec.Command(binary, "-test.run", "^TestSimulation$", "-calls", fmt.Sprint(*flagCalls), "-first", "-scenario", scenario).CombinedOutput()
 			found := firstFound.FindSubmatch(out)
 			if err == nil || found == nil {
-				t.Fatalf("not found within %d calls: %s\n%s", *flagCalls, what, tail(out))
+				t.Fatalf("not found within %d calls: %s\n%s", *flagCalls, what, out)
 			}
 			fmt.Fprintf(&table, "%s: %s after %s calls: %s\n", filepath.Base(patch), found[2], found[1], what)
 		})
@@ -63,47 +58,37 @@ var firstFound = regexp.MustCompile(`first finding after (\d+) calls: ([A-Z]+)`)
 // header reads the first lines of a patch.
 func header(text string) (what, scenario string) {
 	for line := range strings.Lines(text) {
-		line, ok := strings.CutPrefix(strings.TrimSpace(line), "# ")
-		if !ok {
-			break
+		if name, ok := strings.CutPrefix(line, "# scenario: "); ok {
+			return what, strings.TrimSpace(name)
 		}
-		if name, ok := strings.CutPrefix(line, "scenario: "); ok {
-			scenario = name
-		} else {
-			what = strings.TrimSpace(what + " " + line)
-		}
+		what = strings.TrimSpace(what + " " + strings.TrimPrefix(line, "# "))
 	}
-	return what, scenario
+	return what, ""
 }
 
-// overlayOf applies a patch to copies of the files that it changes, and writes
-// the overlay that has them in place of the originals.
-func overlayOf(t *testing.T, patch, text, dir string) string {
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	absolute, err := filepath.Abs(patch)
+// overlayOf applies a patch to a copy of the package, and writes the overlay that has
+// the copies in place of the originals.
+func overlayOf(t *testing.T, patch, dir string) string {
+	files, err := filepath.Glob("../../*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	replace := map[string]string{}
-	for line := range strings.Lines(text) {
-		name, ok := strings.CutPrefix(strings.TrimSpace(line), "+++ b/")
-		if !ok {
-			continue
-		}
-		content, err := os.ReadFile(filepath.Join(root, name))
+	for _, name := range files {
+		original, err := filepath.Abs(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		replace[filepath.Join(root, name)] = filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+		content, err := os.ReadFile(name)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		replace[original] = filepath.Join(dir, filepath.Base(name))
+		write(t, replace[original], content)
+	}
+	absolute, err := filepath.Abs(patch)
+	if err != nil {
+		t.Fatal(err)
 	}
 	apply := exec.Command("git", "apply", "--recount", absolute)
 	apply.Dir = dir
@@ -114,10 +99,14 @@ func overlayOf(t *testing.T, patch, text, dir string) string {
 		t.Fatal(err)
 	}
 	overlay := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(overlay, encoded, 0o644); err != nil {
+	write(t, overlay, encoded)
+	return overlay
+}
+
+func write(t *testing.T, name string, content []byte) {
+	if err := os.WriteFile(name, content, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return overlay
 }
 
 func must(t *testing.T, c *exec.Cmd) {
@@ -125,9 +114,4 @@ func must(t *testing.T, c *exec.Cmd) {
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", c, err, out)
 	}
-}
-
-func tail(out []byte) []byte {
-	lines := bytes.Split(out, []byte("\n"))
-	return bytes.Join(lines[max(0, len(lines)-20):], []byte("\n"))
 }

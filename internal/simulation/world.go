@@ -496,7 +496,7 @@ func (w *world) begin(ctx context.Context, process int, r *http.Request, body []
 	kind := w.outage(process, s.start)
 	switch {
 	case over:
-		throttled(d, &s.fate)
+		s.fate.strike(d, "429", s.write)
 		s.fate.kind, s.fate.header = "over the quota", nil
 		if w.patient {
 			end := w.begun.Add(time.Duration(window+1) * quotaWindow)
@@ -505,13 +505,11 @@ func (w *world) begin(ctx context.Context, process int, r *http.Request, body []
 	case w.weather != nil:
 		w.weather(s, &s.fate)
 	case kind != "":
-		suffer(d, kind, s.write, &s.fate)
+		s.fate.suffer(d, kind, s.write)
 	case strikes && s.write && len(s.apis) > 1 && split:
 		splitBatch(d, &s.fate, s.apis)
-	case strikes && s.write:
-		pick(d, writeFaults)(d, &s.fate)
 	case strikes:
-		pick(d, readFaults)(d, &s.fate)
+		s.fate.strike(d, "", s.write)
 	}
 	return s
 }

@@ -1,7 +1,6 @@
 package worlds
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -300,11 +299,6 @@ func (w *world) killed(asked request, r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 }
 
-var (
-	errReset   = errors.New("connection reset")
-	errRefused = errors.New("connection refused")
-)
-
 // send is a request of the call.
 func (w *world) send(asked request, r *http.Request) (*http.Response, error) {
 	n := ofOne
@@ -361,13 +355,13 @@ func (w *world) send(asked request, r *http.Request) (*http.Response, error) {
 	case err != nil:
 		return nil, err
 	case s.name == "unsent":
-		return nil, errRefused
+		return nil, errors.New("connection refused")
 	case s.status > 0:
 		return w.answer(s.status, errorBody(s.code)), nil
 	case s.name == "answered" || s.item != "":
 		return w.success(s, codes), nil
 	}
-	return nil, errReset
+	return nil, errors.New("connection reset")
 }
 
 func errorBody(code string) string { return fmt.Sprintf(`{"error_code":%q,"error_msg":"-"}`, code) }
@@ -460,17 +454,10 @@ func (t *transport) look(a *api) *http.Response {
 	return w.answer(200, fmt.Sprintf(`{"total":%d,"size":%[1]d,"api_versions":[%s]}`, len(rows), strings.Join(rows, ",")))
 }
 
-// body lies in memory.
-type body struct{ *bytes.Reader }
-
-func (body) Close() error { return nil }
-
-var _ io.ReadCloser = body{}
-
 func (w *world) answer(status int, text string) *http.Response {
 	header := http.Header{}
 	if w.clock != "no-date" {
 		header.Set("Date", time.Now().Add(w.ahead).UTC().Format(http.TimeFormat))
 	}
-	return &http.Response{StatusCode: status, Header: header, Body: body{bytes.NewReader([]byte(text))}, ContentLength: int64(len(text)), ProtoMajor: 1, ProtoMinor: 1}
+	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(text)), ContentLength: int64(len(text)), ProtoMajor: 1, ProtoMinor: 1}
 }

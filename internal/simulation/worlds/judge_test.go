@@ -20,10 +20,6 @@ func (w *world) judge() (wrong []string) {
 	for _, r := range w.reports {
 		calls := r.by == "the call"
 		say := func(what string) { bad("%s: %s says of %s: %+v, %v", what, r.by, r.a.id, r.record, r.err) }
-		if strings.HasSuffix(r.by, "(SLOW)") {
-			bad("SLOW: %s", r.by)
-			continue
-		}
 		if (r.record == nil) == (r.err == nil) {
 			say("FORM")
 			continue
@@ -54,6 +50,9 @@ func (w *world) judge() (wrong []string) {
 		} else if what := w.undid(a); what != "" {
 			bad("UNDID: %s", what)
 		}
+	}
+	for _, slow := range w.slow {
+		bad("SLOW: %s", slow)
 	}
 	each := attemptTimeout + 2*settleWait + 2*(settleTimeout+time.Duration(len(w.apis))*200*time.Millisecond) + w.maxWait
 	most := maxAttempts*each + busyTimeout + 2*attemptTimeout + settleTimeout + 2*settleWait
