@@ -1,6 +1,8 @@
 package simulation
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"testing/iotest"
 	"time"
 )
 
@@ -88,22 +91,19 @@ var (
 // travel takes one request there and back.
 func (t *transport) travel(ctx context.Context, s *sent, r *http.Request, body []byte) (*http.Response, error) {
 	f := &s.fate
-	trace := httptrace.ContextClientTrace(ctx)
-	if trace == nil {
-		trace = &httptrace.ClientTrace{}
-	}
+	trace := cmp.Or(httptrace.ContextClientTrace(ctx), &httptrace.ClientTrace{})
 	if trace.GetConn != nil {
 		trace.GetConn(r.URL.Host)
 	}
 	if f.end == endDialing {
 		<-ctx.Done()
-		return nil, t.left(s, ctx)
+		return nil, s.leave(ctx.Err())
 	}
-	if err := wait(ctx, f.dial); err != nil {
-		return nil, t.left(s, ctx)
+	if !pause(ctx.Done(), f.dial) {
+		return nil, s.leave(ctx.Err())
 	}
 	if f.end == endRefused {
-		t.answered(s)
+		s.leave(nil)
 		return nil, errRefused
 	}
 	s.reached = true
@@ -113,15 +113,15 @@ func (t *transport) travel(ctx context.Context, s *sent, r *http.Request, body [
 	if trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{Reused: s.nth > 0})
 	}
-	t.world.loose.Go(func() { t.deliver(ctx, s, r, body) })
-	if err := wait(ctx, f.write); err != nil {
-		return nil, t.left(s, ctx)
+	t.world.loose.Go(func() { t.deliver(s, r, body) })
+	if !pause(ctx.Done(), f.write) {
+		return nil, s.leave(ctx.Err())
 	}
 	if f.end == endUnsent {
 		if trace.WroteRequest != nil {
 			trace.WroteRequest(httptrace.WroteRequestInfo{Err: errPipe})
 		}
-		t.answered(s)
+		s.leave(nil)
 		return nil, errPipe
 	}
 	if trace.WroteHeaders != nil {
@@ -132,10 +132,10 @@ func (t *transport) travel(ctx context.Context, s *sent, r *http.Request, body [
 	}
 	select {
 	case <-ctx.Done():
-		return nil, t.left(s, ctx)
+		return nil, s.leave(ctx.Err())
 	case a := <-s.back:
 		if a == nil {
-			t.answered(s)
+			s.leave(nil)
 			if f.kind == "closed" {
 				return nil, errClosed
 			}
@@ -145,67 +145,47 @@ func (t *transport) travel(ctx context.Context, s *sent, r *http.Request, body [
 	}
 }
 
-func (t *transport) left(s *sent, ctx context.Context) error {
-	s.how = ctx.Err()
+// leave has the client leave, with what it has got or because of an error.
+func (s *sent) leave(how error) error {
+	s.how = how
 	close(s.left)
-	return ctx.Err()
+	return how
 }
-
-func (t *transport) answered(s *sent) { close(s.left) }
 
 // deliver takes the request to the gateway, and its answer back, whether or not
 // the client is still there.
-func (t *transport) deliver(ctx context.Context, s *sent, r *http.Request, body []byte) {
+func (t *transport) deliver(s *sent, r *http.Request, body []byte) {
 	f := &s.fate
 	if f.end == endUnsent {
 		return
 	}
-	early := f.applies == first || f.kind == "" || f.end == endAnswer || f.end == endCut || f.end == endStall
-	if early {
-		if !pause(s.left, f.write+f.up) {
+	own := f.end == endAnswer || f.end == endCut || f.end == endStall // the gateway's answer
+	var a *answer
+	waited := pause(s.left, f.write+f.up)
+	if own || f.applies == first {
+		if !waited {
 			if time.Since(s.start) < f.dial+f.write && f.late > 0.5 {
 				return // the client left before it was written, and so it never was
 			}
-			// The client has left. What is still under way arrives within the
+			// The client has left. What is still in progress arrives within the
 			// documented time.
 			remaining := f.dial + f.write + f.up - time.Since(s.start)
 			time.Sleep(min(remaining, t.lateness(s)))
 		}
-		t.world.conflict(s)
-		if f.conflict && f.applies == never {
-			if pause(s.left, f.down) {
-				s.back <- f.answer(t.world)
-			}
-			return
+		if t.world.conflict(s); !f.conflict || f.applies == first {
+			a = t.world.serve(s, r, body)
 		}
-		a := t.world.serve(s, r, body)
-		if f.end == endHang {
-			return
-		}
-		if !pause(s.left, f.down) {
-			return
-		}
-		switch f.end {
-		case endReset:
-			s.back <- nil
-		case endStatus:
-			s.back <- f.answer(t.world)
-		default:
-			if f.edit != nil {
-				f.edit(a)
-			}
-			s.back <- a
-		}
-		return
 	}
-	pause(s.left, f.write+f.up)
-	switch {
-	case f.end == endHang:
-	case !pause(s.left, f.down):
-	case f.end == endReset:
-		s.back <- nil
-	default:
-		s.back <- f.answer(t.world)
+	if f.end != endHang && pause(s.left, f.down) {
+		switch {
+		case f.end == endStatus:
+			a = f.answer(t.world)
+		case f.end == endReset:
+			a = nil
+		case f.edit != nil:
+			f.edit(a)
+		}
+		s.back <- a
 	}
 	if f.applies == late {
 		<-s.left
@@ -266,17 +246,13 @@ func (f *fate) answer(w *world) *answer {
 // fate will have it.
 func (t *transport) response(ctx context.Context, s *sent, r *http.Request, a *answer) *http.Response {
 	f := &s.fate
-	body := &stream{ctx: ctx, rest: a.body, transport: t, sent: s}
 	s.whole = f.end == endAnswer || f.decisive
-	switch {
-	case f.end == endCut:
-		body.rest = a.body[:int(f.cut*float64(len(a.body)))]
-		body.then = io.ErrUnexpectedEOF
-	case f.end == endStall:
-		body.rest = nil
-		body.stall = true
-	case f.short:
-		body.then = io.ErrUnexpectedEOF
+	body := &stream{ctx: ctx, sent: s, rest: bytes.NewReader(a.body), stall: f.end == endStall}
+	if f.end == endCut {
+		body.rest = io.MultiReader(bytes.NewReader(a.body[:int(f.cut*float64(len(a.body)))]), iotest.ErrReader(io.ErrUnexpectedEOF))
+	}
+	if f.short {
+		body.rest = io.MultiReader(body.rest, iotest.ErrReader(io.ErrUnexpectedEOF))
 		a.header.Del("Content-Length")
 	}
 	length := int64(-1)
@@ -284,8 +260,7 @@ func (t *transport) response(ctx context.Context, s *sent, r *http.Request, a *a
 		length = n
 	}
 	if a.status == http.StatusNoContent {
-		length = 0
-		body.then, body.stall = nil, false
+		length, body.rest, body.stall = 0, http.NoBody, false
 	}
 	return &http.Response{
 		Status: strconv.Itoa(a.status) + " " + http.StatusText(a.status), StatusCode: a.status,
@@ -297,45 +272,36 @@ func (t *transport) response(ctx context.Context, s *sent, r *http.Request, a *a
 // stream is the body of an answer. The client has the answer when it has read
 // it, or has given it up.
 type stream struct {
-	ctx       context.Context
-	rest      []byte
-	then      error // nil: the end
-	stall     bool
-	transport *transport
-	sent      *sent
-	done      bool
+	ctx   context.Context
+	sent  *sent
+	rest  io.Reader
+	stall bool
+	done  bool
 }
 
-func (b *stream) Read(p []byte) (int, error) {
+func (b *stream) Read(p []byte) (n int, err error) {
 	if b.stall {
 		<-b.ctx.Done()
 	}
-	if err := b.ctx.Err(); err != nil {
-		return 0, b.finish(err)
+	if err = b.ctx.Err(); err == nil {
+		n, err = b.rest.Read(p)
 	}
-	n := copy(p, b.rest)
-	if b.rest = b.rest[n:]; len(b.rest) > 0 || n > 0 && b.then == nil {
-		return n, nil
+	if err != nil {
+		b.finish(err)
 	}
-	if b.then != nil {
-		return n, b.finish(b.then)
-	}
-	return n, b.finish(io.EOF)
+	return n, err
 }
 
-func (b *stream) finish(err error) error {
-	if !b.done {
-		b.done = true
-		if b.ctx.Err() != nil {
-			b.sent.how = b.ctx.Err()
-		}
-		if err != io.EOF {
-			b.sent.whole = b.sent.fate.decisive
-		}
-		b.sent.end = time.Now()
-		close(b.sent.left)
+func (b *stream) finish(err error) {
+	if b.done {
+		return
 	}
-	return err
+	b.done = true
+	if err != io.EOF {
+		b.sent.whole = b.sent.fate.decisive
+	}
+	b.sent.end = time.Now()
+	b.sent.leave(b.ctx.Err())
 }
 
 func (b *stream) Close() error {
