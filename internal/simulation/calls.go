@@ -35,7 +35,7 @@ func (w *world) call(c *running) {
 		c.canceled = c.start.Add(c.cancel)
 		defer time.AfterFunc(c.cancel, cancel).Stop()
 	}
-	given, in, key := c.spell(api), w.spellEnv(c, env), c.key
+	given, in, key := c.spell(api), c.spell(env), c.key
 	group := c.spell(w.groups[c.call.group])
 	switch op := c.op; {
 	case w.client != nil:
@@ -188,20 +188,12 @@ func (c *running) settling(apis int, lost error, do func(context.Context)) {
 	}
 }
 
-// spell writes an ID as the caller of c does.
+// spell writes an ID as the caller of c does. The first environment has a name for one.
 func (c *running) spell(id string) string {
-	if c.upper {
+	if c.upper && id != apig.EnvRelease {
 		return strings.ToUpper(id)
 	}
 	return id
-}
-
-// spellEnv leaves the one that has a name for an ID as it is.
-func (w *world) spellEnv(c *running, env string) string {
-	if env == apig.EnvRelease {
-		return env
-	}
-	return c.spell(env)
 }
 
 // choose is the version that a call is about: one that the gateway keeps, and

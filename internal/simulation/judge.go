@@ -58,13 +58,14 @@ type place struct{ api, env string }
 // entry is a change in the gateway's journal, and the state after it.
 type entry struct {
 	gateway.Applied
-	call   int // -1: somebody else, or before the world began
-	nth    int // request of the call
-	deed   bool
+	by     *sent    // nil: somebody else
 	before string   // version in effect before it, or empty
 	after  string   // and after it
 	kept   []*entry // have made the versions that are kept, newest first
 }
+
+// of reports whether a call has made the change.
+func (e *entry) of(r *running) bool { return e.by != nil && e.by.running == r }
 
 // changed reports whether the change has changed what is in effect.
 func (e *entry) changed() bool { return e.before != e.after }
@@ -132,19 +133,11 @@ func (j *judgment) find(v verdict, r *running, api, why string) {
 }
 
 func (j *judgment) readJournal() {
-	requests := map[string]int{}
-	for _, r := range j.world.calls {
-		for _, s := range r.sent {
-			requests[fmt.Sprintf("%d %s", r.id, s.key())] = s.n
-		}
-	}
 	for _, a := range j.world.gateway.Journal() {
-		e := &entry{Applied: a, call: -1}
+		e := &entry{Applied: a}
 		if a.Request != nil {
-			part := strings.SplitN(a.Request.Header.Get(byHeader), " ", 3)
-			number, _ := strconv.Atoi(part[1]) // written by this package
-			if e.deed = part[0] != "call"; !e.deed {
-				e.call, e.nth = number, requests[part[1]+" "+part[2]]
+			if number, err := strconv.Atoi(a.Request.Header.Get(sentHeader)); err == nil {
+				e.by = j.world.sent[number]
 			}
 		}
 		e.Time = e.Time.Add(-j.world.clock)
@@ -165,7 +158,7 @@ func (j *judgment) readJournal() {
 
 // states are what there was at any time from one to another.
 func (j *judgment) states(at place, from, to time.Time) []*entry {
-	states := []*entry{{call: -1}}
+	states := []*entry{{}}
 	for _, e := range j.journal[at] {
 		if !e.Time.After(from) {
 			states[0] = e
@@ -174,7 +167,7 @@ func (j *judgment) states(at place, from, to time.Time) []*entry {
 		}
 	}
 	if gone, ok := j.world.deleted[at.api]; ok && !gone.After(to) {
-		states = append(states, &entry{call: -1})
+		states = append(states, &entry{})
 	}
 	return states
 }
@@ -193,7 +186,7 @@ func (j *judgment) judgeReport(r *running, report report) {
 	at := place{report.api, j.env(r)}
 	var own []*entry
 	for _, e := range j.journal[at] {
-		if e.call == r.id {
+		if e.of(r) {
 			own = append(own, e)
 		}
 	}
@@ -210,8 +203,8 @@ func (j *judgment) judgeReport(r *running, report report) {
 		if e.Action == gateway.ActionOnline {
 			made++
 		}
-		if i > 0 && e.changed() && slices.ContainsFunc(j.between(at, own[i-1], e), func(o *entry) bool { return o.call != e.call }) {
-			find(isUndid, "its request %d undid what somebody had done since its request %d was applied", e.nth, own[i-1].nth)
+		if i > 0 && e.changed() && slices.ContainsFunc(j.between(at, own[i-1], e), func(o *entry) bool { return !o.of(r) }) {
+			find(isUndid, "its request %d undid what somebody had done since its request %d was applied", e.by.n, own[i-1].by.n)
 		}
 		if why := j.overOthers(r, at, e); why != "" {
 			find(isUndid, "%s", why)
@@ -224,9 +217,9 @@ func (j *judgment) judgeReport(r *running, report report) {
 	for _, e := range own {
 		switch {
 		case is == notApplied && !e.Time.After(report.at):
-			find(isWrong, "reported as not applied, but request %d was applied %v before: %v", e.nth, report.at.Sub(e.Time), report.err)
+			find(isWrong, "reported as not applied, but request %d was applied %v before: %v", e.by.n, report.at.Sub(e.Time), report.err)
 		case is != unknown && e.Time.After(report.at) && e.changed():
-			find(isLate, "request %d was applied %v after it was reported as %v", e.nth, e.Time.Sub(report.at), is)
+			find(isLate, "request %d was applied %v after it was reported as %v", e.by.n, e.Time.Sub(report.at), is)
 		}
 	}
 	var superseded *apig.SupersededError
@@ -258,19 +251,19 @@ func (j *judgment) overOthers(r *running, at place, e *entry) string {
 	if r.op == opRollback { // which goes by what it has read before its first request
 		i = slices.IndexFunc(r.sent, func(s *sent) bool { return s.write }) - 1
 	}
-	if i < 0 || i >= e.nth {
+	if i < 0 || i >= e.by.n {
 		return ""
 	}
-	since, again := r.sent[i].start, r.sent[e.nth]
+	since, again := r.sent[i].start, r.sent[e.by.n]
 	if r.op == opRollback {
 		since = r.sent[i].delivered
 	}
 	for _, o := range j.journal[at] {
-		if o.call == r.id || !o.changed() || !o.Time.After(since) || !o.Time.Before(again.start) || o.after == e.after || len(j.between(at, o, e)) > 0 ||
-			slices.ContainsFunc(r.sent[i+1:e.nth+1], func(s *sent) bool { return s.about(at.api) && j.betweenLookAnd(s, at.api, o) }) {
+		if o.of(r) || !o.changed() || !o.Time.After(since) || !o.Time.Before(again.start) || o.after == e.after || len(j.between(at, o, e)) > 0 ||
+			slices.ContainsFunc(r.sent[i+1:e.by.n+1], func(s *sent) bool { return s.about(at.api) && j.betweenLookAnd(s, at.api, o) }) {
 			continue
 		}
-		return fmt.Sprintf("its request %d undid what %s had done %v before it was sent", e.nth, o.who(), again.start.Sub(o.Time))
+		return fmt.Sprintf("its request %d undid what %s had done %v before it was sent", e.by.n, o.who(), again.start.Sub(o.Time))
 	}
 	return ""
 }
@@ -348,9 +341,9 @@ func (j *judgment) judgeRecord(r *running, report report, at place) (verdict, st
 	switch {
 	case !ok:
 		return isLost, fmt.Sprintf("reported as applied, with the version %q that does not exist", version)
-	case made.call != r.id && !j.sameKey(made, r):
+	case !made.of(r) && !j.sameKey(made, r):
 		return isWrong, fmt.Sprintf("the record is of a version that %s has made", made.who())
-	case made.call != r.id && !record.Replayed && !record.Recovered || record.Replayed && record.Recovered:
+	case !made.of(r) && !record.Replayed && !record.Recovered || record.Replayed && record.Recovered:
 		return isWrong, "the record does not tell, or tells twice, that it is of an earlier request"
 	case record.Replayed && !j.held(at, r.start.Add(-j.world.lag), report.at, func(current string) bool { return current == version }):
 		return isLost, "replayed, but the version was not in effect at any time of the call"
@@ -363,13 +356,10 @@ func (j *judgment) judgeRecord(r *running, report report, at place) (verdict, st
 }
 
 func (e *entry) who() string {
-	switch {
-	case e.deed:
+	if e.by == nil {
 		return "somebody else"
-	case e.call < 0:
-		return "somebody before the world began"
 	}
-	return fmt.Sprintf("call %d", e.call)
+	return fmt.Sprintf("call %d, request %d", e.by.id, e.by.n)
 }
 
 // excuse names the documented limit that may explain what is wrong with a
@@ -388,7 +378,7 @@ func (j *judgment) excuse(r *running, report report, at place) string {
 	}
 	version := strings.ToLower(r.version)
 	for _, e := range j.journal[at] {
-		if e.call == r.id || e.Action != gateway.ActionSwitch || e.Time.After(report.at) || !e.Time.After(doubt.Add(-j.world.lag)) {
+		if e.of(r) || e.Action != gateway.ActionSwitch || e.Time.After(report.at) || !e.Time.After(doubt.Add(-j.world.lag)) {
 			continue
 		}
 		switch {
@@ -455,7 +445,7 @@ func (j *judgment) decisive(r *running, at place, lost, look *sent) bool {
 	if r.op.publishes() {
 		complete, untagged := len(shown.kept) < 10, false
 		for _, e := range shown.kept {
-			if e.call == r.id {
+			if e.of(r) {
 				return w.processes[r.process].tagged && w.remarks != "cut" && w.remarks != "drop"
 			}
 			old := e.Time.Before(before)
@@ -553,7 +543,7 @@ func (j *judgment) judgeGroup(r *running) {
 			continue
 		}
 		for _, e := range j.journal[place{api, j.env(r)}] {
-			if e.call == r.id && is != unknown {
+			if e.of(r) && is != unknown {
 				j.find(isWrong, r, api, "it was changed, and the report does not name it")
 			}
 		}
@@ -589,7 +579,7 @@ func (j *judgment) judgeTime(r *running) {
 
 // sameKey reports whether a version was made by a call with the same key.
 func (j *judgment) sameKey(made *entry, r *running) bool {
-	return r.key != "" && made.call >= 0 && j.world.calls[made.call].key == r.key
+	return r.key != "" && made.by != nil && made.by.running.key == r.key
 }
 
 // judgeKeys finds the APIs that calls with one key have published more than once,
@@ -598,10 +588,10 @@ func (j *judgment) judgeKeys() {
 	for _, at := range slices.SortedFunc(maps.Keys(j.journal), func(a, b place) int { return strings.Compare(a.api+a.env, b.api+b.env) }) {
 		made := map[string]*entry{}
 		for _, e := range j.journal[at] {
-			if e.Action != gateway.ActionOnline || e.call < 0 || j.world.calls[e.call].key == "" {
+			if e.Action != gateway.ActionOnline || e.by == nil || e.by.running.key == "" {
 				continue
 			}
-			r := j.world.calls[e.call]
+			r := e.by.running
 			first, ok := made[r.key]
 			if !ok {
 				made[r.key] = e
@@ -609,7 +599,7 @@ func (j *judgment) judgeKeys() {
 			}
 			if !slices.Contains(e.kept, first) {
 				j.excused["ten versions newer than that of a key"]++
-			} else if first.call != e.call { // else it is found already
+			} else if !first.of(r) { // else it is found already
 				j.find(isDoubled, r, at.api, fmt.Sprintf("%s has published under the key already, %v before", first.who(), e.Time.Sub(first.Time)))
 			}
 		}

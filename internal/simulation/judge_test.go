@@ -94,7 +94,4 @@ func again(w *world, id int) {
 	for _, s := range w.calls[4].sent {
 		s.running, s.nth = w.calls[id], s.nth+1
 	}
-	journal := w.gateway.Journal()
-	last := journal[len(journal)-1]
-	last.Request.Header.Set(byHeader, "call 0 action/"+last.APIID+"/1")
 }

@@ -57,7 +57,7 @@ func (j *judgment) story(id int) string {
 	for _, api := range apis {
 		for _, e := range j.journal[place{api, j.env(r)}] {
 			if e.Time.After(r.start.Add(-2*time.Minute)) && e.Time.Before(last.Add(2*time.Minute)) {
-				tell(e.Time, "    gateway: API %.8s: %s %.8s %q, by %s, request %d", e.APIID, e.Action, e.VersionID, e.Remark, e.who(), e.nth)
+				tell(e.Time, "    gateway: API %.8s: %s %.8s %q, by %s", e.APIID, e.Action, e.VersionID, e.Remark, e.who())
 			}
 		}
 		if gone, ok := j.world.deleted[api]; ok {

@@ -28,7 +28,8 @@ type transport struct {
 // sent is a request that was made.
 type sent struct {
 	*running
-	n       int // among the requests of the call, in the order of their beginning
+	number  int // among those of the world
+	n       int // among those of the call, in the order of their beginning
 	nth     int // among those of its kind and target
 	kind    string
 	write   bool

@@ -10,7 +10,9 @@ import (
 	"html"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +39,7 @@ type world struct {
 	joined  map[string]time.Time
 	deleted map[string]time.Time
 	fetches []fetch
+	sent    []*sent        // all requests of all calls
 	writing map[*sent]bool // in progress
 	windows map[int64]int  // requests in each window of the quota
 }
@@ -128,7 +131,7 @@ func run(p *plan) *world {
 	workers.Wait()
 	w.loose.Wait()
 	for _, c := range w.calls {
-		c.number()
+		c.inOrder()
 	}
 	for _, c := range w.apigs {
 		c.CloseIdleConnections()
@@ -136,8 +139,8 @@ func run(p *plan) *world {
 	return w
 }
 
-// number numbers the requests of a call in the order of their beginning.
-func (r *running) number() {
+// inOrder numbers the requests of a call in the order of their beginning.
+func (r *running) inOrder() {
 	slices.SortFunc(r.sent, func(a, b *sent) int {
 		return cmp.Or(a.start.Compare(b.start), strings.Compare(a.kind, b.kind), strings.Compare(a.target, b.target), a.nth-b.nth)
 	})
@@ -300,22 +303,24 @@ func (w *world) work(process, worker int) {
 	}
 }
 
-// do is a deed.
+// do is a deed. Who does it has a good connection.
 func (w *world) do(d deed, c *running) {
 	<-c.begun
 	time.Sleep(d.delay)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	api, env := w.apis[d.api], w.envIDs[d.env]
-	by := fmt.Sprintf("deed %d", d.id)
 	switch d.what {
-	case "online", "offline":
-		body, _ := json.Marshal(map[string]string{"action": d.what, "env_id": env, "api_id": api, "remark": d.remark})
-		w.request("POST", "/apis/action", body, by)
+	case "online":
+		_, _ = w.gateway.Publish(api, env, d.remark) // the API may be deleted
+	case "offline":
+		_ = w.gateway.Offline(api, env) // which may be offline
 	case "switch":
 		if kept := w.gateway.History(api, env); len(kept) > 0 {
-			body, _ := json.Marshal(map[string]string{"version_id": kept[d.nth%len(kept)].ID})
-			w.request("PUT", "/apis/publish/"+api, body, by)
+			body := fmt.Sprintf(`{"version_id":%q}`, kept[d.nth%len(kept)].ID)
+			r := httptest.NewRequest(http.MethodPut, "https://gateway.invalid/v2/project/apigw/instances/instance/apis/publish/"+api, strings.NewReader(body))
+			r.Header = http.Header{"Content-Type": {"application/json"}, "X-Auth-Token": {w.gateway.Token()}}
+			w.handler.ServeHTTP(httptest.NewRecorder(), r)
 		}
 	case "delete":
 		w.gateway.RemoveAPI(api)
@@ -329,11 +334,10 @@ func (w *world) do(d deed, c *running) {
 
 // flooded has somebody else publish what a call has left unknown, many times.
 func (w *world) flooded(c *running) {
-	for n := range c.flood {
+	for range c.flood {
 		for _, r := range c.reports {
 			if outcomeOf(r.err) == unknown {
-				body, _ := json.Marshal(map[string]string{"action": "online", "env_id": w.envIDs[c.env], "api_id": r.api, "remark": "by hand"})
-				w.request("POST", "/apis/action", body, fmt.Sprintf("deed %d", 1000*(c.id+1)+n))
+				_, _ = w.gateway.Publish(r.api, w.envIDs[c.env], "by hand") // the API may be deleted
 				time.Sleep(time.Millisecond)
 			}
 		}
@@ -347,22 +351,8 @@ func (w *world) api(i int) string {
 	return w.apis[i]
 }
 
-// request is one that somebody else makes, who has a good connection.
-func (w *world) request(method, path string, body []byte, by string) *answer {
-	r, err := http.NewRequest(method, "https://gateway.invalid/v2/project/apigw/instances/instance"+path, bytes.NewReader(body))
-	if err != nil {
-		panic(err) // they are all written out above
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("X-Auth-Token", w.gateway.Token())
-	r.Header.Set(byHeader, by)
-	a := &answer{header: http.Header{}}
-	w.handler.ServeHTTP(a, r)
-	return a
-}
-
-// byHeader says in the gateway's journal who has made a request.
-const byHeader = "X-Simulation-By"
+// sentHeader has the number of a request among those of its world.
+const sentHeader = "X-Simulation-Sent"
 
 // serve has the gateway serve a request.
 func (w *world) serve(s *sent, r *http.Request, body []byte) *answer {
@@ -378,7 +368,7 @@ func (w *world) serve(s *sent, r *http.Request, body []byte) *answer {
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
 	}
-	inner.Header.Set(byHeader, fmt.Sprintf("call %d %s", s.id, s.key()))
+	inner.Header.Set(sentHeader, strconv.Itoa(s.number))
 	a := &answer{header: http.Header{}}
 	s.delivered = time.Now()
 	w.handler.ServeHTTP(a, inner)
@@ -465,6 +455,8 @@ func (w *world) begin(ctx context.Context, process int, r *http.Request, body []
 	s.nth = c.requests[key]
 	c.requests[key]++
 	c.sent = append(c.sent, s)
+	s.number = len(w.sent)
+	w.sent = append(w.sent, s)
 	if s.write {
 		c.asked += len(s.apis)
 	}
