@@ -9,15 +9,15 @@ import (
 // inBubble runs a world in virtual time and judges it.
 func inBubble(t *testing.T, p *plan) *judgment {
 	var w *world
-	if leak := bubble(t, func() { w = run(p) }); leak != "" {
-		if w == nil {
-			return &judgment{world: &world{plan: p}, findings: []finding{{isLeak, -1, "", "", leak}}}
-		}
-		j := judge(w)
-		j.findings = append(j.findings, finding{isLeak, -1, "", "", leak})
-		return j
+	leak := bubble(t, func() { w = run(p) })
+	j := &judgment{world: &world{plan: p}}
+	if w != nil {
+		j = judge(w)
 	}
-	return judge(w)
+	if leak != "" {
+		j.findings = append(j.findings, finding{isLeak, -1, "", "", leak})
+	}
+	return j
 }
 
 // bubble runs do in a bubble, and returns what synctest says of goroutines that

@@ -59,34 +59,23 @@ func (w *world) call(c *running) {
 	case op == opOfflineGroup:
 		c.many(client.OfflineBatch(ctx, apig.OfflineBatchRequest{GroupID: group, EnvID: in, Remark: c.remark}))
 	case op == opPublished:
-		c.read = &reading{}
 		v, err := client.Published(ctx, given, in)
-		switch {
-		case err == nil:
-			c.read.current = strings.ToLower(v.ID)
-		case !errors.Is(err, apig.ErrNotPublished):
-			c.read.failed = true
+		c.unread = err != nil && !errors.Is(err, apig.ErrNotPublished)
+		if err == nil {
+			c.read[strings.ToLower(v.ID)] = true
 		}
 	case op == opVersions:
-		c.read = &reading{}
 		for v, err := range client.Versions(ctx, given, in) {
-			if err != nil {
-				c.read.failed = true
-				break
-			}
-			c.read.versions = append(c.read.versions, v)
+			c.unread = err != nil
+			c.read[strings.ToLower(v.ID)] = v.InEffect()
 		}
 	}
 	c.end = time.Now()
 	for i := range c.reports {
-		c.reports[i].at, c.reports[i].first = c.end, c.end
-		c.reports[i].was = outcomeOf(c.reports[i].err)
-	}
-	for _, r := range c.reports {
-		if r.was == unknown {
-			if why := checkUnknown(r.err, r.api); why != "" {
-				c.bad = append(c.bad, why)
-			}
+		r := &c.reports[i]
+		r.at, r.first, r.was = c.end, c.end, outcomeOf(r.err)
+		if why := checkUnknown(r.err, r.api); r.was == unknown && why != "" {
+			c.bad = append(c.bad, why)
 		}
 	}
 	close(c.ended)
@@ -95,9 +84,9 @@ func (w *world) call(c *running) {
 
 // settleByHand settles what was reported as unknown, perhaps more than once.
 func (c *running) settleByHand() {
-	client := c.world.apigs[c.process]
+	by := c.process
 	if c.abroad {
-		client = c.world.apigs[(c.process+1)%len(c.world.apigs)]
+		by = (by + 1) % len(c.world.apigs)
 	}
 	for range c.settle {
 		var lost []int
@@ -118,64 +107,61 @@ func (c *running) settleByHand() {
 			c.off = 0 // it is carried there once
 		}
 		before := slices.Clone(c.reports)
-		c.settleSome(client, c.reports, lost)
+		c.settleSome(by, c.reports, lost)
 		if !c.again {
 			continue
 		}
 		second := slices.Clone(before)
-		c.settleSome(client, second, lost)
+		c.settleSome(by, second, lost)
 		for _, i := range lost {
 			was, now := outcomeOf(c.reports[i].err), outcomeOf(second[i].err)
 			if was != unknown && now != unknown && now != was && (now != applied || c.op.publishes()) { // a state is so by now, whoever has made it so
-				c.minds = append(c.minds, mind{second[i].api, was, now, second[i].at})
+				second[i].was = was
+				c.minds = append(c.minds, second[i])
 			}
 		}
 	}
 }
 
-// settleSome settles some of the reports, one after the other or all together.
-func (c *running) settleSome(client *apig.Client, reports []report, lost []int) {
+// settleSome has a process settle some of the reports, one after the other or all
+// together.
+func (c *running) settleSome(by int, reports []report, lost []int) {
+	client := c.world.apigs[by]
 	if c.op.batch() && c.together {
 		batch := &apig.BatchError{Op: string(c.op)}
 		for _, i := range lost {
 			batch.Items = append(batch.Items, apig.BatchItem{APIID: reports[i].api, Err: reports[i].err})
 		}
-		c.settling(len(lost), reports[lost[0]].err, func(ctx context.Context) {
+		c.settling(by, len(lost), func(ctx context.Context) {
 			result, err := client.SettleBatch(ctx, batch)
 			if result == nil || len(result.Items) != len(lost) || (err == nil) != !slices.ContainsFunc(result.Items, func(it apig.BatchItem) bool { return it.Err != nil }) {
 				c.bad = append(c.bad, "SettleBatch does not return what it was given")
 				return
 			}
 			for n, i := range lost {
-				reports[i].record, reports[i].err, reports[i].at = result.Items[n].Record, result.Items[n].Err, time.Now()
+				reports[i].record, reports[i].err = result.Items[n].Record, result.Items[n].Err
 			}
 		})
-	} else {
-		for _, i := range lost {
-			r := &reports[i]
-			var e *apig.UnknownError
-			errors.As(r.err, &e)
-			c.settling(1, e, func(ctx context.Context) { r.record, r.err = client.Settle(ctx, e) })
-			r.at = time.Now()
-		}
 	}
 	for _, i := range lost {
-		if (reports[i].record == nil) == (reports[i].err == nil) {
-			c.bad = append(c.bad, "Settle returned both a record and an error, or neither")
+		r := &reports[i]
+		if !c.op.batch() || !c.together {
+			var e *apig.UnknownError
+			errors.As(r.err, &e)
+			c.settling(by, 1, func(ctx context.Context) { r.record, r.err = client.Settle(ctx, e) })
 		}
+		r.at = time.Now()
+		c.either(r.record, r.err)
 	}
 }
 
 // settling holds Settle to its context or, without a deadline, to the policy.
-func (c *running) settling(apis int, lost error, do func(context.Context)) {
+func (c *running) settling(by, apis int, do func(context.Context)) {
 	c.settles += apis
 	ctx, limit := context.WithValue(context.Background(), callKey{}, c), time.Minute
 	if c.endless {
-		of := c.world.processes[(c.process+1)%len(c.world.processes)]
-		if !c.abroad {
-			of = c.world.processes[c.process]
-		}
-		limit = settleTimeout + time.Duration(apis)*settlePerAPI + 2*of.policy.SettleWait + cmp.Or(max(of.policy.BusyTimeout, 0), busyTimeout)
+		policy := c.world.processes[by].policy
+		limit = settleTimeout + time.Duration(apis)*settlePerAPI + 2*policy.SettleWait + cmp.Or(max(policy.BusyTimeout, 0), busyTimeout)
 	} else {
 		var cancel func()
 		ctx, cancel = context.WithTimeout(ctx, limit)
@@ -184,7 +170,14 @@ func (c *running) settling(apis int, lost error, do func(context.Context)) {
 	start, limited := time.Now(), c.limited
 	do(ctx)
 	if took := time.Since(start); took > limit+c.limited-limited {
-		c.hung = append(c.hung, fmt.Sprintf("settling took %v, and may take %v: %v", took, limit, lost))
+		c.hung = append(c.hung, fmt.Sprintf("settling took %v, and may take %v", took, limit))
+	}
+}
+
+// either holds a report to have a record or an error.
+func (c *running) either(record *apig.PublishRecord, err error) {
+	if (record == nil) == (err == nil) {
+		c.bad = append(c.bad, "it returned both a record and an error, or neither")
 	}
 }
 
@@ -216,9 +209,7 @@ func (w *world) choose(c *running) string {
 
 func (c *running) single(record *apig.PublishRecord, err error) {
 	c.reports = []report{{api: strings.ToLower(c.apiIDs[0]), record: record, err: err}}
-	if (record == nil) == (err == nil) {
-		c.bad = append(c.bad, "it returned both a record and an error, or neither")
-	}
+	c.either(record, err)
 }
 
 func (c *running) many(result *apig.BatchResult, err error) {
@@ -239,21 +230,18 @@ func (c *running) many(result *apig.BatchResult, err error) {
 		c.bad = append(c.bad, "it returned no result")
 		return
 	}
+	var ids []string
 	bad := 0
-	for i, item := range result.Items {
-		if !c.op.group() && (i >= len(c.apiIDs) || item.APIID != c.apiIDs[i]) {
-			c.bad = append(c.bad, fmt.Sprintf("item %d is of another API than asked for", i))
-		}
-		if (item.Record == nil) == (item.Err == nil) {
-			c.bad = append(c.bad, fmt.Sprintf("item %d has both a record and an error, or neither", i))
-		}
+	for _, item := range result.Items {
+		c.either(item.Record, item.Err)
 		if item.Err != nil {
 			bad++
 		}
+		ids = append(ids, item.APIID)
 		c.reports = append(c.reports, report{api: strings.ToLower(item.APIID), record: item.Record, err: item.Err})
 	}
-	if !c.op.group() && len(result.Items) != len(c.apiIDs) {
-		c.bad = append(c.bad, fmt.Sprintf("%d items for %d APIs", len(result.Items), len(c.apiIDs)))
+	if !c.op.group() && !slices.Equal(ids, c.apiIDs) {
+		c.bad = append(c.bad, "its items are not those asked for")
 	}
 	if (bad > 0) != (failed != nil) || failed != nil && len(failed.Items) != bad {
 		c.bad = append(c.bad, "its error does not have the items that failed")

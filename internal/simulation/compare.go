@@ -23,24 +23,27 @@ type Change struct {
 // has not made it.
 type Client func(context.Context, Change) (versionID string, err error)
 
-// Comparison is what came of changes under faults.
-type Comparison struct {
-	Changes, Requests            int
-	Applied, NotApplied, Unknown int
-	Wrong, Lost, Doubled, Late   int
-	Findings                     []string // these and those of all other kinds
-}
-
 // Compare has a client make changes, of which each API sees one in ten seconds at
 // most, while faults strike three requests in ten. A nil client is the one of this
-// library, with tags or without.
-func Compare(t *testing.T, client Client, tags bool, changes int) Comparison {
-	var of Comparison
-	for seed := uint64(1); of.Changes < changes; seed++ {
+// library, with tags or without. It counts the changes, the requests, each outcome
+// and, by their names, the findings.
+func Compare(t *testing.T, client Client, tags bool, changes int) (count map[string]int, findings []string) {
+	count = map[string]int{}
+	for seed := uint64(1); count["changes"] < changes; seed++ {
 		j := inBubble(t, comparison(seed, client, tags))
-		of.add(j)
+		for _, r := range j.world.calls {
+			count["changes"]++
+			count["requests"] += len(r.sent)
+			for _, report := range r.reports {
+				count[outcomeOf(report.err).String()]++
+			}
+		}
+		for _, f := range j.findings {
+			count[string(f.verdict)]++
+			findings = append(findings, fmt.Sprintf("seed %d: %v", seed, f))
+		}
 	}
-	return of
+	return count, findings
 }
 
 // comparison is a world of ten APIs, each of which is changed ten times.
@@ -58,36 +61,6 @@ func comparison(seed uint64, client Client, tags bool) *plan {
 		p.calls = append(p.calls, c)
 	}
 	return p
-}
-
-func (of *Comparison) add(j *judgment) {
-	for _, r := range j.world.calls {
-		of.Changes++
-		of.Requests += len(r.sent)
-		for _, report := range r.reports {
-			switch outcomeOf(report.err) {
-			case applied:
-				of.Applied++
-			case notApplied:
-				of.NotApplied++
-			default:
-				of.Unknown++
-			}
-		}
-	}
-	for _, f := range j.findings {
-		of.Findings = append(of.Findings, fmt.Sprintf("seed %d: %v", j.world.seed, f))
-		switch f.verdict {
-		case isWrong:
-			of.Wrong++
-		case isLost:
-			of.Lost++
-		case isDoubled:
-			of.Doubled++
-		case isLate:
-			of.Late++
-		}
-	}
 }
 
 // byOther makes a call with a client of another library.

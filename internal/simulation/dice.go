@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
 	"time"
@@ -14,15 +15,7 @@ type dice struct{ *rand.Rand }
 
 func newDice(seed uint64, of ...any) dice {
 	h := fnv.New64a()
-	for _, part := range of {
-		switch part := part.(type) {
-		case string:
-			h.Write([]byte(part))
-		case int:
-			h.Write([]byte{byte(part), byte(part >> 8), byte(part >> 16), byte(part >> 24)})
-		}
-		h.Write([]byte{0xff})
-	}
+	fmt.Fprintln(h, of...)
 	return dice{rand.New(rand.NewPCG(seed, h.Sum64()))}
 }
 

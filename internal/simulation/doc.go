@@ -19,19 +19,13 @@
 //
 // Everything up to the library's documented limits, and nothing beyond them:
 //
-//   - A request is refused a connection, hangs, breaks while it is written or before
-//     it is answered, or meets a 4xx, 5xx, 429, 504, 408, 302 or 401, with and
-//     without codes of the service and Retry-After. Where its client cannot know
-//     whether it was applied, it was, was not, or is applied after its client has
-//     seen the failure, so that it shows in the history within SettleWait, or twice
-//     that after a timeout.
-//   - An answer is slow, cut, stalls after its header, or is a success that cannot be
-//     read. A batch fails in part, and says so or not.
+//   - A request, or its answer, meets one of the faults of the table in fate.go. Where its
+//     client cannot know whether it was applied, it was, was not, or is applied after its
+//     client has seen the failure, so that it shows in the history within SettleWait, or
+//     twice that after a timeout. A batch fails in part, and says so or not.
 //   - While a write to an API is in progress the gateway refuses others (500
 //     APIG.3500, 409 APIG.3718), and has applied those with 3500 or not.
-//   - A history is a page without some or all of its rows, a list without a total,
-//     has no Date, or an old one with an Age, has a row without a time or of another
-//     API, or comes with status 203. In some worlds it shows changes late.
+//   - In some worlds histories show changes late.
 //   - The service takes so many requests in five minutes and refuses the others, with
 //     and without a Retry-After. Clients have limiters.
 //   - The service alters remarks (line breaks, escapes, capital letters), cuts them
@@ -73,8 +67,8 @@
 //     what another client had done before the last look, or before a look that was
 //     older than SettleWait.
 //   - UNFOUNDED: reported as unknown although no request may have been sent whose
-//     outcome was open; or every read was answered well and in time and the history
-//     was decisive; or reading was given up in the first half of SettleTimeout.
+//     outcome was open; or the history that was read last was decisive; or reading was
+//     given up in the first half of SettleTimeout.
 //   - HANG: the call, or settling, went on after its context had ended or, without a
 //     deadline, for longer than the documented formula.
 //   - LEAK: a goroutine is left when the world is over.

@@ -107,11 +107,11 @@ func judge(w *world) *judgment {
 			j.find(isHang, r, "", why)
 		}
 		for _, m := range r.minds {
-			if excuse := j.excuse(r, report{api: m.api, at: m.at}, place{m.api, j.env(r)}); excuse != "" {
+			if excuse := j.excuse(r, m, place{m.api, j.env(r)}); excuse != "" {
 				j.excused[excuse]++
 				continue
 			}
-			j.find(isForm, r, m.api, fmt.Sprintf("settled as %v, and then as %v", m.was, m.now))
+			j.find(isForm, r, m.api, fmt.Sprintf("settled as %v, and then as %v", m.was, outcomeOf(m.err)))
 		}
 		j.judgeTime(r)
 		if r.op.reads() {
@@ -553,10 +553,8 @@ func (j *judgment) judgeGroup(r *running) {
 			j.find(isLost, r, api, "the report does not name this member of the group")
 		}
 	}
-	if is == unknown {
-		if !slices.ContainsFunc(r.sent, func(s *sent) bool { return s.write && s.reached && !s.whole }) {
-			j.find(isUnfounded, r, "", fmt.Sprintf("unknown, though no request may have been sent whose outcome was open: %v", r.whole))
-		}
+	if is == unknown && !slices.ContainsFunc(r.sent, func(s *sent) bool { return s.write && s.reached && !s.whole }) {
+		j.find(isUnfounded, r, "", fmt.Sprintf("unknown, though no request may have been sent whose outcome was open: %v", r.whole))
 	}
 }
 
@@ -609,34 +607,19 @@ func (j *judgment) judgeKeys() {
 // judgeRead compares what a call has read with what was there at any time of it. What
 // an answer says that was edited does not count.
 func (j *judgment) judgeRead(r *running) {
-	if r.read.failed || slices.ContainsFunc(r.sent, func(s *sent) bool { return s.fate.edit != nil }) {
-		return
-	}
 	api := strings.ToLower(r.apiIDs[0])
-	at := place{api, j.env(r)}
-	var read []string
-	for _, v := range r.read.versions {
-		id := strings.ToLower(v.ID)
-		if v.InEffect() {
-			id = "+" + id
-		}
-		read = append(read, id)
-	}
-	slices.Sort(read)
-	if _, gone := j.world.deleted[api]; gone {
+	_, gone := j.world.deleted[api]
+	if gone || r.unread || slices.ContainsFunc(r.sent, func(s *sent) bool { return s.fate.edit != nil }) {
 		return
 	}
-	for _, s := range j.states(at, r.start.Add(-j.world.lag), r.end) {
-		var there []string
+	for _, s := range j.states(place{api, j.env(r)}, r.start.Add(-j.world.lag), r.end) {
+		there := map[string]bool{}
 		for _, e := range s.kept {
-			id := e.VersionID
-			if id == s.after {
-				id = "+" + id
+			if r.op == opVersions || e.VersionID == s.after {
+				there[e.VersionID] = e.VersionID == s.after
 			}
-			there = append(there, id)
 		}
-		slices.Sort(there)
-		if r.op == opPublished && r.read.current == s.after || r.op == opVersions && slices.Equal(read, there) {
+		if maps.Equal(r.read, there) {
 			return
 		}
 	}

@@ -67,10 +67,10 @@ func TestJudge(t *testing.T) {
 			w.calls[5].end = w.calls[5].end.Add(time.Hour)
 		}},
 		{"a read of what was not in effect", isMisread, func(w *world) {
-			w.calls[5].read.current = w.calls[0].reports[0].record.VersionID
+			w.calls[5].read = map[string]bool{w.calls[0].reports[0].record.VersionID: true}
 		}},
 		{"a read of what was offline", isMisread, func(w *world) {
-			w.calls[3].read.current = w.calls[0].reports[0].record.VersionID
+			w.calls[3].read = map[string]bool{w.calls[0].reports[0].record.VersionID: true}
 		}},
 		{"two versions by one call", isDoubled, func(w *world) {
 			again(w, 0)

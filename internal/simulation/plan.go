@@ -106,17 +106,6 @@ type call struct {
 	reads  float64 // the same for one that does not
 }
 
-func (c call) String() string {
-	s := fmt.Sprintf("call %d, process %d, %s", c.id, c.process, c.op)
-	if c.deadline > 0 {
-		s += fmt.Sprintf(", deadline after %v", c.deadline)
-	}
-	if c.cancel > 0 {
-		s += fmt.Sprintf(", canceled after %v", c.cancel)
-	}
-	return s
-}
-
 // deed is what somebody else does to the gateway, who is no process of the
 // world and needs no network.
 type deed struct {

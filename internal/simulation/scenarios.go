@@ -55,14 +55,10 @@ var scenarios = []scenario{
 		ops: append([]weighted[op]{{30, opPublish}, {20, opOffline}}, reads...)},
 	{name: "batches", processes: [2]int{1, 1}, workers: [2]int{1, 3}, apis: [2]int{20, 200}, deeds: 0.3, hurry: 0.5, storm: 0.5, large: 0.5, sameWords: 0.5,
 		ops: append([]weighted[op]{{20, opPublishBatch}, {15, opOfflineBatch}, {10, opPublish}, {5, opOffline}}, reads...)},
-	{name: "groups", processes: [2]int{1, 1}, workers: [2]int{2, 4}, apis: [2]int{3, 30}, deeds: 0.3, hurry: 0.2, storm: 0.4, large: 0.2, sameWords: 0.5,
-		ops: append([]weighted[op]{{15, opPublishGroup}, {10, opOfflineGroup}, {10, opPublish}, {10, opOffline}, {5, opSwitch}, {5, opPublishBatch}}, reads...)},
 	{name: "pages", calls: 8, processes: [2]int{1, 1}, workers: [2]int{1, 1}, apis: [2]int{498, 510}, deeds: 6, storm: 0.05,
 		ops: []weighted[op]{{10, opPublishGroup}, {5, opOfflineGroup}}},
 	{name: "switches", processes: [2]int{1, 2}, workers: [2]int{1, 3}, apis: [2]int{1, 3}, deeds: 0.4, hurry: 0.15, storm: 0.5, sameWords: 0.5,
 		ops: append([]weighted[op]{{25, opSwitch}, {10, opOfflineVersion}, {15, opPublish}, {10, opOffline}, {10, opRollback}}, reads...)},
-	{name: "releases", processes: [2]int{2, 4}, workers: [2]int{1, 2}, apis: [2]int{2, 5}, deeds: 0.1, hurry: 0.1, storm: 0.5, sameWords: 0.8, untagged: 0.2,
-		ops: append([]weighted[op]{{30, opPublish}, {10, opPublishBatch}, {5, opPublishGroup}, {5, opOffline}, {5, opRollback}}, reads...)},
 	{name: "plain", processes: [2]int{1, 3}, workers: [2]int{1, 3}, apis: [2]int{1, 5}, deeds: 0.2, hurry: 0.2, storm: 0.5, sameWords: 0.8, untagged: 1, later: 0.2,
 		ops: mixed},
 	{name: "keys", processes: [2]int{2, 4}, workers: [2]int{1, 2}, apis: [2]int{1, 30}, deeds: 0.3, hurry: 0.1, storm: 0.4, large: 0.3, sameWords: 0.8, keys: 0.2, lags: 0.2,
@@ -79,8 +75,6 @@ var scenarios = []scenario{
 	{name: "clocks", processes: [2]int{1, 3}, workers: [2]int{1, 2}, apis: [2]int{1, 4}, deeds: 0.6, hurry: 0.1, storm: 0.6, large: 0.1, clocks: 1, sameWords: 0.8, later: 0.2,
 		ops: append([]weighted[op]{{30, opPublish}, {15, opOffline}, {10, opPublishBatch}, {10, opSwitch}, {5, opOfflineVersion}}, reads...)},
 	{name: "renewals", processes: [2]int{1, 2}, workers: [2]int{1, 3}, apis: [2]int{2, 20}, deeds: 0.1, hurry: 0.2, storm: 0.4, large: 0.2, renewals: 1, sameWords: 0.5,
-		ops: mixed},
-	{name: "hurried", processes: [2]int{1, 1}, workers: [2]int{1, 4}, apis: [2]int{1, 6}, deeds: 0.2, hurry: 0.95, storm: 0.5, sameWords: 0.7,
 		ops: mixed},
 	{name: "everything", processes: [2]int{1, 4}, workers: [2]int{1, 3}, apis: [2]int{2, 40}, deeds: 0.3, hurry: 0.3, storm: 0.5, outages: [2]int{0, 3}, large: 0.3, sameWords: 0.6,
 		clocks: 0.5, renewals: 0.5, cases: 0.15, policies: 0.5, untagged: 0.2, keys: 0.03, later: 0.2, paced: 0.1, quotas: 0.1, altered: 0.1, lags: 0.2,
@@ -202,7 +196,7 @@ func (s scenario) call(d dice, p *plan, id int, upper bool) call {
 	if d.chance(s.later) {
 		c.settle, c.abroad = d.within(1, 3), d.chance(0.5)
 		c.rest = pick(d, []weighted[time.Duration]{{1, 0}, {2, d.between(0, 3*time.Second)}, {2, d.between(0, 2*time.Minute)}, {2, d.between(0, 48*time.Hour)}})
-		if d.chance(0.1) {
+		if d.chance(0.2) {
 			c.flood = d.within(9, 12)
 		}
 	}

@@ -24,7 +24,8 @@ func (j *judgment) story(id int) string {
 	tell := func(at time.Time, format string, args ...any) {
 		lines = append(lines, line{at, fmt.Sprintf(format, args...)})
 	}
-	tell(r.start, "%v: APIs %.8s, environment %.12s, remark %q, version %.8s", r.call, r.apiIDs, j.env(r), r.remark, r.version)
+	tell(r.start, "call %d, process %d, %s, deadline %v, canceled after %v: APIs %.8s, environment %.12s, remark %q, version %.8s",
+		r.id, r.process, r.op, r.deadline, r.cancel, r.apiIDs, j.env(r), r.remark, r.version)
 	for _, s := range r.sent {
 		tell(s.start, "  request %d: %s", s.n, s)
 		if !s.delivered.IsZero() {
@@ -32,8 +33,8 @@ func (j *judgment) story(id int) string {
 		}
 		tell(s.end, "  request %d: %d, %v, %v", s.n, s.status, s.err, s.how)
 	}
-	if r.read != nil {
-		tell(r.end, "has read: %+v", *r.read)
+	if r.op.reads() {
+		tell(r.end, "has read: %v", r.read)
 	}
 	if r.whole != nil {
 		tell(r.end, "reports: %v: %v", outcomeOf(r.whole), r.whole)

@@ -60,24 +60,18 @@ type running struct {
 	reports []report
 	whole   error // what a call for a group reports that has no items
 	sent    []*sent
-	read    *reading
-	bad     []string // what is wrong with the form of the report
-	hung    []string // how it went on for too long
+	read    map[string]bool // versions that were read, and whether they are in effect
+	unread  bool            // they could not be
+	bad     []string        // what is wrong with the form of the report
+	hung    []string        // how it went on for too long
 	settles int
-	minds   []mind
+	minds   []report      // that Settle has changed, when it was asked a second time
 	limited time.Duration // waited for the limiter
 
 	asked   int    // how often an API was to be changed, over all requests
 	stop    func() // ends its context, as nobody else would
 	stopped bool   // it had to be
 	killed  time.Time
-}
-
-// mind is one that Settle has changed, when it was asked a second time.
-type mind struct {
-	api      string
-	was, now outcome
-	at       time.Time
 }
 
 // report is what a call says became of one API.
@@ -88,13 +82,6 @@ type report struct {
 	at     time.Time
 	was    outcome // before it was settled by hand
 	first  time.Time
-}
-
-// reading is what a call that changes nothing has seen.
-type reading struct {
-	versions []apig.Version
-	current  string // or empty
-	failed   bool
 }
 
 type callKey struct{}
@@ -115,7 +102,7 @@ func run(p *plan) *world {
 		w.apigs = append(w.apigs, w.newClient(i, process))
 	}
 	for _, c := range p.calls {
-		w.calls[c.id] = &running{call: c, world: w, requests: map[string]int{}, begun: make(chan struct{}), ended: make(chan struct{})}
+		w.calls[c.id] = &running{call: c, world: w, requests: map[string]int{}, read: map[string]bool{}, begun: make(chan struct{}), ended: make(chan struct{})}
 	}
 	for _, d := range p.deeds {
 		if c := w.calls[d.call]; !c.skip {

@@ -7,7 +7,6 @@ package others
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -26,7 +25,7 @@ import (
 	"github.com/apig-go/apig/internal/simulation"
 )
 
-var flagChanges = flag.Int("changes", 10_000, "how many changes each client makes")
+const changes = 10_000 // of each client
 
 // attempts is how often each client tries, as this library does.
 const attempts = 4
@@ -35,7 +34,8 @@ const attempts = 4
 // library's own reports must be right; those of the others decide nothing.
 func TestOthers(t *testing.T) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "client\tchanges\tapplied\tnot applied\tunknown\tWRONG\tLOST\tDOUBLED\tLATE\trequests a change\t")
+	columns := []string{"changes", "applied", "not applied", "unknown", "WRONG", "LOST", "DOUBLED", "LATE"}
+	fmt.Fprintf(w, "client\t%s\trequests a change\t\n", strings.Join(columns, "\t"))
 	for _, c := range []struct {
 		name   string
 		client simulation.Client
@@ -43,11 +43,14 @@ func TestOthers(t *testing.T) {
 	}{
 		{"apig", nil, true}, {"apig without tags", nil, false}, {"resty with retries", withResty, false}, {"official SDK in a loop", withOfficial, false},
 	} {
-		of := simulation.Compare(t, c.client, c.tags, *flagChanges)
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.2f\t\n", c.name, of.Changes, of.Applied, of.NotApplied, of.Unknown,
-			of.Wrong, of.Lost, of.Doubled, of.Late, float64(of.Requests)/float64(of.Changes))
-		if c.client == nil && len(of.Findings) > 0 {
-			t.Errorf("%s: %s", c.name, strings.Join(of.Findings, "\n"))
+		count, findings := simulation.Compare(t, c.client, c.tags, changes)
+		fmt.Fprint(w, c.name, "\t")
+		for _, column := range columns {
+			fmt.Fprint(w, count[column], "\t")
+		}
+		fmt.Fprintf(w, "%.2f\t\n", float64(count["requests"])/float64(count["changes"]))
+		if c.client == nil && len(findings) > 0 {
+			t.Errorf("%s: %s", c.name, strings.Join(findings, "\n"))
 		}
 	}
 	w.Flush()

@@ -193,6 +193,14 @@ var outcomes = []outcome{
 
 const ofOne = 14 // outcomes of a request about one API
 
+// kills are the outcomes of the request of a process that is killed when it has sent it.
+var kills = []outcome{
+	{name: "applied", applied: true},
+	{name: "not-applied"},
+	{name: "late", late: settleWait / 2},
+	{name: "latest", late: 2*settleWait - tick},
+}
+
 // sent is a request of the call, and what became of it.
 type sent struct {
 	outcome
@@ -234,12 +242,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Method == http.MethodGet {
 		return t.look(t.byID(path.Base(r.URL.Path))), nil
 	}
-	asked := t.understand(r)
-	if t.who == "killed" {
-		t.kill()
-		return t.killed(asked, r)
-	}
-	return t.send(asked, r)
+	return t.send(t.understand(r), r)
 }
 
 func (w *world) byID(id string) *api {
@@ -278,41 +281,24 @@ func (w *world) understand(r *http.Request) request {
 	return asked
 }
 
-// killed is the request of a process that is killed when it has sent it.
-func (w *world) killed(asked request, r *http.Request) (*http.Response, error) {
-	asked.by = "killed"
-	s := &sent{by: "killed", at: time.Now(), failed: time.Now(), window: 2 * settleWait, request: asked}
-	apply := func(at time.Time) { w.change(asked.apis[0], at, asked) }
-	switch w.choose("killed", "applied", "not-applied", "late", "latest") {
-	case "applied":
-		s.applies = s.at
-		apply(s.at)
-	case "late":
-		s.applies = s.at.Add(settleWait / 2)
-	case "latest":
-		s.applies = s.at.Add(2*settleWait - tick)
-	}
-	if s.applies.After(s.at) {
-		w.late = append(w.late, pending{s.applies, apply})
-	}
-	w.last = s
-	return nil, r.Context().Err()
-}
-
-// send is a request of the call.
-func (w *world) send(asked request, r *http.Request) (*http.Response, error) {
-	n := ofOne
-	if len(asked.apis) == 2 {
-		n = len(outcomes)
-	}
-	names := make([]string, n)
-	for i := range names {
-		names[i] = outcomes[i].name
-	}
+// send is a request to change something.
+func (t *transport) send(asked request, r *http.Request) (*http.Response, error) {
+	w, of := t.world, outcomes
 	asked.by = fmt.Sprintf("send%d", len(w.sends)+1)
+	if t.who == "killed" {
+		asked.by, of = t.who, kills
+	} else if len(asked.apis) == 1 {
+		of = outcomes[:ofOne]
+	}
+	names := make([]string, len(of))
+	for i := range of {
+		names[i] = of[i].name
+	}
 	name := w.choose(asked.by, names...)
-	s := &sent{outcome: outcomes[slices.Index(names, name)], by: asked.by, at: time.Now(), window: settleWait, request: asked, n: w.event()}
-	w.sends, w.last = append(w.sends, s), s
+	s := &sent{outcome: of[slices.Index(names, name)], by: asked.by, at: time.Now(), window: settleWait, request: asked, n: w.event()}
+	if w.last = s; t.who != "killed" {
+		w.sends = append(w.sends, s)
+	}
 	w.tell("%s of %v is %s", s.by, s.what, s.name)
 	codes := map[*api]string{}
 	apply := func(at time.Time) {
@@ -327,6 +313,9 @@ func (w *world) send(asked request, r *http.Request) (*http.Response, error) {
 		apply(s.at)
 	}
 	w.theirs(s.by + ".then")
+	if t.who == "killed" {
+		t.kill()
+	}
 	wait := latency
 	if s.timeout {
 		wait = time.Hour

@@ -25,7 +25,7 @@ func (w *world) judge() (wrong []string) {
 			continue
 		}
 		first, _ := w.doubts(r.a)
-		own := w.changes(r.a, func(s *state) bool { return strings.HasPrefix(s.by, "send") })
+		own := w.changes(r.a, "send")
 		switch {
 		case r.record != nil && !w.applied(&r):
 			say("LOST")
@@ -38,13 +38,13 @@ func (w *world) judge() (wrong []string) {
 			say("LATE")
 		case len(own) > 0 && !w.switchedBack(r.a, first, r.at):
 			say("WRONG")
-		case calls && w.gaveUp(&r):
+		case calls && w.gaveUp():
 			say("GAVE UP")
 		}
 	}
 	for _, a := range w.apis {
 		if w.method.kind == "online" {
-			if made := w.changes(a, func(s *state) bool { return strings.HasPrefix(s.by, "send") || s.by == "killed" }); len(made) > 1 && (!w.method.killed || made[1].row(made[0].current) != nil) {
+			if made := w.changes(a, "send", "killed"); len(made) > 1 && (!w.method.killed || made[1].row(made[0].current) != nil) {
 				bad("DOUBLED: %d versions of %s", len(made), a.id)
 			}
 		} else if what := w.undid(a); what != "" {
@@ -59,18 +59,28 @@ func (w *world) judge() (wrong []string) {
 	if took := w.end.Sub(w.begin); took > most || !w.deadline.IsZero() && w.end.After(w.deadline) {
 		bad("SLOW: the call took %v", took)
 	}
-	counted := slices.DeleteFunc(slices.Clone(w.sends), func(s *sent) bool { return s.name == "busy" || s.item != "" || s.code == "APIG.3500" })
-	if len(counted) > maxAttempts {
-		bad("FORM: %d requests", len(counted))
+	if n := w.attempts(); n > maxAttempts {
+		bad("FORM: %d requests", n)
 	}
 	return wrong
 }
 
-// changes are the states of an API that somebody has made.
-func (w *world) changes(a *api, by func(*state) bool) (made []*state) {
+// attempts is the number of requests that count as attempts.
+func (w *world) attempts() (n int) {
+	for _, s := range w.sends {
+		if s.name != "busy" && s.item == "" && s.code != "APIG.3500" {
+			n++
+		}
+	}
+	return n
+}
+
+// changes are the states of an API that somebody has made, by the beginnings of names.
+func (w *world) changes(a *api, by ...string) (made []*state) {
 	for i := range a.states {
-		if by(&a.states[i]) {
-			made = append(made, &a.states[i])
+		s := &a.states[i]
+		if slices.ContainsFunc(by, func(name string) bool { return strings.HasPrefix(s.by, name) }) {
+			made = append(made, s)
 		}
 	}
 	return made
@@ -127,7 +137,7 @@ func (w *world) doubts(a *api) (first, last *sent) {
 // request of unknown outcome another client has switched to the newest version, for
 // OfflineVersion to its version, for Rollback to the one that it replaces.
 func (w *world) switchedBack(a *api, since *sent, until time.Time) bool {
-	return since != nil && w.method.kind != "online" && len(w.changes(a, func(s *state) bool {
+	return since != nil && w.method.kind != "online" && slices.ContainsFunc(w.changes(a, "theirs"), func(s *state) bool {
 		back := s.newest(s.current)
 		switch w.method.name {
 		case "OfflineVersion":
@@ -135,8 +145,8 @@ func (w *world) switchedBack(a *api, since *sent, until time.Time) bool {
 		case "Rollback":
 			back = back || s.current == w.reads[0].current
 		}
-		return s.by == "theirs" && s.what == "switch" && back && s.n > since.n && !s.since.After(until)
-	})) > 0
+		return s.what == "switch" && back && s.n > since.n && !s.since.After(until)
+	})
 }
 
 // undid says what another client has done that a retry has changed though the last
@@ -147,7 +157,7 @@ func (w *world) undid(a *api) string {
 		return ""
 	}
 	for _, s := range w.sends {
-		made := w.changes(a, func(made *state) bool { return made.by == s.by })
+		made := w.changes(a, s.by)
 		if len(made) == 0 || s.n <= first.n {
 			continue
 		}
@@ -157,7 +167,7 @@ func (w *world) undid(a *api) string {
 				seen, at = look.state.n, look.at
 			}
 		}
-		for _, t := range w.changes(a, func(t *state) bool { return t.by == "theirs" }) {
+		for _, t := range w.changes(a, "theirs") {
 			old := t.n < s.n && s.at.Sub(at) > settleWait && s.at.Sub(t.since) > settleWait // another look was due
 			if t.n > first.n && (t.n <= seen || old) && !w.switchedBack(a, first, made[0].since) {
 				return fmt.Sprintf("%s of %s, %v after the first request, by %s", t.what, a.id, t.since.Sub(first.at), s.by)
@@ -239,22 +249,13 @@ func (w *world) shows(a *api, s *state, arrived time.Time, r *report, seen map[s
 
 // gaveUp reports whether a call has failed although a request was left and nothing
 // stood in its way.
-func (w *world) gaveUp(r *report) bool {
-	failed, first := 0, w.subject().states[0]
-	for _, s := range w.sends {
-		if s.final {
-			return false
-		}
-		if s.name != "busy" && s.item == "" && s.code != "APIG.3500" {
-			failed++
-		}
+func (w *world) gaveUp() bool {
+	if slices.ContainsFunc(w.sends, func(s *sent) bool { return s.final }) ||
+		slices.ContainsFunc(w.apis, func(a *api) bool { return len(w.changes(a, "theirs")) > 0 }) {
+		return false
 	}
-	for _, a := range w.apis {
-		if len(w.changes(a, func(s *state) bool { return s.by == "theirs" })) > 0 {
-			return false
-		}
-	}
+	first := w.subject().states[0]
 	refused := w.method.apis > 0 && w.method.kind == "offline" && first.current == "" ||
 		w.method.name == "Rollback" && (first.current == "" || len(first.rows) < 2 || first.rows[0].id == first.current)
-	return failed < maxAttempts && w.broken == 0 && w.deadline.IsZero() && !refused
+	return w.attempts() < maxAttempts && w.broken == 0 && w.deadline.IsZero() && !refused
 }

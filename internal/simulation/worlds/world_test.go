@@ -258,7 +258,6 @@ func (w *world) run(ctx context.Context) {
 		// A process with the same key is killed when it has sent its request.
 		killing, kill := context.WithCancel(ctx)
 		w.client("killed", kill).Publish(killing, w.publication())
-		w.locked(func() { w.theirs("killed.then") })
 		w.begin = time.Now()
 	}
 	calling := ctx
