@@ -42,27 +42,38 @@ func planned(s scenario, seed uint64) *plan {
 	return p
 }
 
+// found is a finding, and where.
+type found struct {
+	finding
+	seed  uint64
+	calls int // that were made before
+}
+
 // worlds runs worlds of a scenario, with the seeds from first on, until they have made
-// so many calls.
-func worlds(t *testing.T, s scenario, first uint64, calls int) *tally {
-	total := &tally{scenario: s.name, count: map[string]int{}}
+// so many calls. It counts them, and returns what is wrong.
+func worlds(t *testing.T, s scenario, first uint64, calls int, count tally) (wrong []found) {
 	for n := range (calls + s.size() - 1) / s.size() {
-		total.add(inBubble(t, planned(s, first+uint64(n))))
-		if *flagFirst && len(total.found) > 0 {
+		before, seed := count["calls"], first+uint64(n)
+		j := inBubble(t, planned(s, seed))
+		count.add(j)
+		for _, f := range j.findings {
+			wrong = append(wrong, found{f, seed, before + max(0, f.call) + 1})
+		}
+		if *flagFirst && len(wrong) > 0 {
 			break
 		}
 	}
-	return total
+	return wrong
 }
 
 // complain prints the findings of a scenario, each with the line that repeats it. The
 // first of each kind has its world made as small as it gets.
-func complain(t *testing.T, s scenario, total *tally) {
-	if len(total.found) > 0 {
-		t.Errorf("%s: %d findings", s.name, len(total.found))
+func complain(t *testing.T, s scenario, wrong []found) {
+	if len(wrong) > 0 {
+		t.Errorf("%s: %d findings", s.name, len(wrong))
 	}
 	printed := map[verdict]int{}
-	for _, f := range total.found {
+	for _, f := range wrong {
 		if printed[f.verdict]++; printed[f.verdict] > mostShown {
 			continue
 		}
@@ -93,23 +104,20 @@ func TestSimulation(t *testing.T) {
 		fmt.Print(inBubble(t, planned(chosen[0], *flagSeed)).story(*flagShow))
 		return
 	}
-	var tallies []*tally
-	before := 0
+	count := tally{}
 	for _, s := range chosen {
 		calls := *flagCalls / len(chosen)
 		if s.name == "pages" && len(chosen) > 1 {
 			calls /= 40 // each is of hundreds of APIs
 		}
-		total := worlds(t, s, *flagSeed, calls)
-		tallies = append(tallies, total)
-		complain(t, s, total)
-		if *flagFirst && len(total.found) > 0 {
-			fmt.Printf("first finding after %d calls: %s\n", before+total.found[0].calls, total.found[0].verdict)
+		wrong := worlds(t, s, *flagSeed, calls, count)
+		complain(t, s, wrong)
+		if *flagFirst && len(wrong) > 0 {
+			fmt.Printf("first finding after %d calls: %s\n", wrong[0].calls, wrong[0].verdict)
 			break
 		}
-		before += total.count["calls"]
 	}
-	print(os.Stdout, tallies)
+	count.print(os.Stdout)
 }
 
 // regressions are worlds that have found something.
@@ -124,7 +132,7 @@ var regressions = []struct {
 func TestRegressions(t *testing.T) {
 	for _, r := range regressions {
 		s := scenarioNamed(t, r.scenario)
-		complain(t, s, worlds(t, s, r.seed, 1))
+		complain(t, s, worlds(t, s, r.seed, 1, tally{}))
 	}
 }
 

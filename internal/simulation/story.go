@@ -73,23 +73,20 @@ func (j *judgment) story(id int) string {
 	return out.String()
 }
 
-// interesting are the APIs of a call of which something is wrong, and the first few.
-func (j *judgment) interesting(r *running) []string {
-	var apis []string
+// interesting are the APIs of a call of which something is wrong, or else the first few.
+func (j *judgment) interesting(r *running) (apis []string) {
 	for _, f := range j.findings {
-		if f.call == r.id && f.api != "" {
+		if f.call == r.id && f.api != "" && !slices.Contains(apis, f.api) {
 			apis = append(apis, f.api)
 		}
 	}
-	for _, id := range r.apiIDs {
+	if len(apis) > 0 {
+		return apis
+	}
+	for _, id := range r.apiIDs[:min(len(r.apiIDs), 3)] {
 		apis = append(apis, strings.ToLower(id))
 	}
-	for _, report := range r.reports {
-		apis = append(apis, report.api)
-	}
-	apis = apis[:min(len(apis), 6)]
-	slices.Sort(apis)
-	return slices.Compact(apis)
+	return apis
 }
 
 // String is what a request was and what was to happen to it.
