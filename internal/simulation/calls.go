@@ -73,8 +73,8 @@ func (w *world) call(c *running) {
 	c.end = time.Now()
 	for i := range c.reports {
 		r := &c.reports[i]
-		r.at, r.first, r.was = c.end, c.end, outcomeOf(r.err)
-		if why := checkUnknown(r.err, r.api); r.was == unknown && why != "" {
+		r.at, r.first, r.was = c.end, c.end, apig.OutcomeOf(r.err)
+		if why := checkUnknown(r.err, r.api); r.was == apig.Unknown && why != "" {
 			c.bad = append(c.bad, why)
 		}
 	}
@@ -91,7 +91,7 @@ func (c *running) settleByHand() {
 	for range c.settle {
 		var lost []int
 		for i, r := range c.reports {
-			if outcomeOf(r.err) == unknown {
+			if apig.OutcomeOf(r.err) == apig.Unknown {
 				lost = append(lost, i)
 			}
 		}
@@ -114,8 +114,8 @@ func (c *running) settleByHand() {
 		second := slices.Clone(before)
 		c.settleSome(by, second, lost)
 		for _, i := range lost {
-			was, now := outcomeOf(c.reports[i].err), outcomeOf(second[i].err)
-			if was != unknown && now != unknown && now != was && (now != applied || c.op.publishes()) { // a state is so by now, whoever has made it so
+			was, now := apig.OutcomeOf(c.reports[i].err), apig.OutcomeOf(second[i].err)
+			if was != apig.Unknown && now != apig.Unknown && now != was && (now != apig.Applied || c.op.publishes()) { // a state is so by now, whoever has made it so
 				second[i].was = was
 				c.minds = append(c.minds, second[i])
 			}

@@ -35,7 +35,7 @@ func Compare(t *testing.T, client Client, tags bool, changes int) (count map[str
 			count["changes"]++
 			count["requests"] += len(r.sent)
 			for _, report := range r.reports {
-				count[outcomeOf(report.err).String()]++
+				count[apig.OutcomeOf(report.err).String()]++
 			}
 		}
 		for _, f := range j.findings {

@@ -111,7 +111,7 @@ func judge(w *world) *judgment {
 				j.excused[excuse]++
 				continue
 			}
-			j.find(isForm, r, m.api, fmt.Sprintf("settled as %v, and then as %v", m.was, outcomeOf(m.err)))
+			j.find(isForm, r, m.api, fmt.Sprintf("settled as %v, and then as %v", m.was, apig.OutcomeOf(m.err)))
 		}
 		j.judgeTime(r)
 		if r.op.reads() {
@@ -213,28 +213,28 @@ func (j *judgment) judgeReport(r *running, report report) {
 	if made > 1 {
 		find(isDoubled, "%d versions", made)
 	}
-	is := outcomeOf(report.err)
+	is := apig.OutcomeOf(report.err)
 	for _, e := range own {
 		switch {
-		case is == notApplied && !e.Time.After(report.at):
+		case is == apig.NotApplied && !e.Time.After(report.at):
 			find(isWrong, "reported as not applied, but request %d was applied %v before: %v", e.by.n, report.at.Sub(e.Time), report.err)
-		case is != unknown && e.Time.After(report.at) && e.changed():
+		case is != apig.Unknown && e.Time.After(report.at) && e.changed():
 			find(isLate, "request %d was applied %v after it was reported as %v", e.by.n, e.Time.Sub(report.at), is)
 		}
 	}
 	var superseded *apig.SupersededError
 	if errors.As(report.err, &superseded) {
 		made := strings.ToLower(superseded.Made.ID)
-		if is != notApplied || j.owner[made] == nil || !j.sameKey(j.owner[made], r) || !j.held(at, r.start.Add(-j.world.lag), report.at, func(current string) bool { return current != made }) {
+		if is != apig.NotApplied || j.owner[made] == nil || !j.sameKey(j.owner[made], r) || !j.held(at, r.start.Add(-j.world.lag), report.at, func(current string) bool { return current != made }) {
 			find(isWrong, "superseded, though it was not so at any time of the call: %v", report.err)
 		}
 	}
-	if is == applied {
+	if is == apig.Applied {
 		if v, why := j.judgeRecord(r, report, at); why != "" {
 			find(v, "%s", why)
 		}
 	}
-	if report.was == unknown {
+	if report.was == apig.Unknown {
 		if why := j.unfounded(r, report, at); why != "" {
 			find(isUnfounded, "unknown, though %s", why)
 		}
@@ -530,7 +530,7 @@ func (j *judgment) judgeGroup(r *running) {
 	if !r.op.group() {
 		return
 	}
-	is := outcomeOf(r.whole)
+	is := apig.OutcomeOf(r.whole)
 	named := map[string]bool{}
 	for _, report := range r.reports {
 		if named[report.api] {
@@ -543,7 +543,7 @@ func (j *judgment) judgeGroup(r *running) {
 			continue
 		}
 		for _, e := range j.journal[place{api, j.env(r)}] {
-			if e.of(r) && is != unknown {
+			if e.of(r) && is != apig.Unknown {
 				j.find(isWrong, r, api, "it was changed, and the report does not name it")
 			}
 		}
@@ -553,7 +553,7 @@ func (j *judgment) judgeGroup(r *running) {
 			j.find(isLost, r, api, "the report does not name this member of the group")
 		}
 	}
-	if is == unknown && !slices.ContainsFunc(r.sent, func(s *sent) bool { return s.write && s.reached && !s.whole }) {
+	if is == apig.Unknown && !slices.ContainsFunc(r.sent, func(s *sent) bool { return s.write && s.reached && !s.whole }) {
 		j.find(isUnfounded, r, "", fmt.Sprintf("unknown, though no request may have been sent whose outcome was open: %v", r.whole))
 	}
 }

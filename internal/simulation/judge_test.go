@@ -58,7 +58,7 @@ func TestJudge(t *testing.T) {
 			w.calls[2].reports[0].at = w.calls[2].start
 		}},
 		{"unknown without a reason", isUnfounded, func(w *world) {
-			w.calls[0].reports[0].was, w.calls[0].reports[0].err = unknown, apig.ErrOutcomeUnknown
+			w.calls[0].reports[0].was, w.calls[0].reports[0].err = apig.Unknown, apig.ErrOutcomeUnknown
 		}},
 		{"longer than its context", isHang, func(w *world) {
 			w.calls[0].canceled = w.calls[0].end.Add(-1)

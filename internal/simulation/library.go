@@ -11,17 +11,6 @@ import (
 	"github.com/apig-go/apig/internal/random"
 )
 
-// outcome is what a report says became of a change.
-type outcome = apig.Outcome
-
-const (
-	applied    = apig.Applied
-	notApplied = apig.NotApplied
-	unknown    = apig.Unknown
-)
-
-func outcomeOf(err error) outcome { return apig.OutcomeOf(err) }
-
 // checkUnknown says what is wrong with the form of an unknown report, or
 // nothing: it is to be something to go on.
 func checkUnknown(err error, api string) string {

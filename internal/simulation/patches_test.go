@@ -36,7 +36,11 @@ func TestPatches(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			what, scenario := header(string(text))
+			parts := header.FindSubmatch(text)
+			if parts == nil {
+				t.Fatal("the patch does not say what it breaks, and in which scenario")
+			}
+			what, scenario := string(parts[1]), string(parts[2])
 			dir := t.TempDir()
 			overlay := overlayOf(t, patch, dir)
 			binary := filepath.Join(dir, "simulation.test")
@@ -55,16 +59,8 @@ func TestPatches(t *testing.T) {
 // firstFound is what a run with -first prints.
 var firstFound = regexp.MustCompile(`first finding after (\d+) calls: ([A-Z]+)`)
 
-// header reads the first lines of a patch.
-func header(text string) (what, scenario string) {
-	for line := range strings.Lines(text) {
-		if name, ok := strings.CutPrefix(line, "# scenario: "); ok {
-			return what, strings.TrimSpace(name)
-		}
-		what = strings.TrimSpace(what + " " + strings.TrimPrefix(line, "# "))
-	}
-	return what, ""
-}
+// header is the first lines of a patch.
+var header = regexp.MustCompile(`^# (.+)\n# scenario: (\w+)\n`)
 
 // overlayOf applies a patch to a copy of the package, and writes the overlay that has
 // the copies in place of the originals.

@@ -37,7 +37,7 @@ func (j *judgment) story(id int) string {
 		tell(r.end, "has read: %v", r.read)
 	}
 	if r.whole != nil {
-		tell(r.end, "reports: %v: %v", outcomeOf(r.whole), r.whole)
+		tell(r.end, "reports: %v: %v", apig.OutcomeOf(r.whole), r.whole)
 	}
 	apis, last := j.interesting(r), r.end
 	for _, report := range r.reports {
@@ -48,7 +48,7 @@ func (j *judgment) story(id int) string {
 			continue
 		}
 		tell(r.end, "reports of API %.8s: %v", report.api, report.was)
-		tell(report.at, "in the end, of API %.8s: %v: %s, %v", report.api, outcomeOf(report.err), recorded(report.record), report.err)
+		tell(report.at, "in the end, of API %.8s: %v: %s, %v", report.api, apig.OutcomeOf(report.err), recorded(report.record), report.err)
 	}
 	for _, f := range j.findings {
 		if f.call == id {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"maps"
 	"slices"
+
+	"github.com/apig-go/apig"
 )
 
 // tally is what many worlds have shown: numbers by their names.
@@ -31,10 +33,10 @@ func (t tally) add(j *judgment) {
 			}
 		}
 		for _, report := range r.reports {
-			if report.was == unknown {
+			if report.was == apig.Unknown {
 				t.both("unknown at first", string(r.op))
 			}
-			if outcomeOf(report.err) == unknown {
+			if apig.OutcomeOf(report.err) == apig.Unknown {
 				t.both("unknown in the end", causeOf(report.err))
 			}
 		}

@@ -2,7 +2,6 @@ package simulation
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,10 +91,10 @@ var (
 // travel takes one request there and back.
 func (t *transport) travel(ctx context.Context, s *sent, r *http.Request, body []byte) (*http.Response, error) {
 	f := &s.fate
-	trace := cmp.Or(httptrace.ContextClientTrace(ctx), &httptrace.ClientTrace{})
-	if trace.GetConn != nil {
-		trace.GetConn(r.URL.Host)
-	}
+	trace := httptrace.ContextClientTrace(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{ // so that it has all functions
+		GetConn: func(string) {}, GotConn: func(httptrace.GotConnInfo) {}, WroteHeaders: func() {}, WroteRequest: func(httptrace.WroteRequestInfo) {},
+	}))
+	trace.GetConn(r.URL.Host)
 	if f.end == endDialing {
 		<-ctx.Done()
 		return nil, s.leave(ctx.Err())
@@ -111,26 +110,18 @@ func (t *transport) travel(ctx context.Context, s *sent, r *http.Request, body [
 	t.world.mu.Lock()
 	t.world.writing[s] = true
 	t.world.mu.Unlock()
-	if trace.GotConn != nil {
-		trace.GotConn(httptrace.GotConnInfo{Reused: s.nth > 0})
-	}
+	trace.GotConn(httptrace.GotConnInfo{Reused: s.nth > 0})
 	t.world.loose.Go(func() { t.deliver(s, r, body) })
 	if !pause(ctx.Done(), f.write) {
 		return nil, s.leave(ctx.Err())
 	}
 	if f.end == endUnsent {
-		if trace.WroteRequest != nil {
-			trace.WroteRequest(httptrace.WroteRequestInfo{Err: errPipe})
-		}
+		trace.WroteRequest(httptrace.WroteRequestInfo{Err: errPipe})
 		s.leave(nil)
 		return nil, errPipe
 	}
-	if trace.WroteHeaders != nil {
-		trace.WroteHeaders()
-	}
-	if trace.WroteRequest != nil {
-		trace.WroteRequest(httptrace.WroteRequestInfo{})
-	}
+	trace.WroteHeaders()
+	trace.WroteRequest(httptrace.WroteRequestInfo{})
 	select {
 	case <-ctx.Done():
 		return nil, s.leave(ctx.Err())
@@ -235,7 +226,8 @@ func (f *fate) answer(w *world) *answer {
 	case body == "" && f.status >= 300:
 		body = "<html><body><h1>" + http.StatusText(f.status) + "</h1></body></html>"
 	}
-	a := &answer{f.status, http.Header{"Date": {w.date()}}, []byte(body)}
+	date := time.Now().Add(w.clock + w.skew).UTC().Format(http.TimeFormat)
+	a := &answer{f.status, http.Header{"Date": {date}}, []byte(body)}
 	a.header.Set("Content-Length", strconv.Itoa(len(body)))
 	for name, value := range f.header {
 		a.header.Set(name, value)

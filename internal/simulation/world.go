@@ -80,7 +80,7 @@ type report struct {
 	record *apig.PublishRecord
 	err    error
 	at     time.Time
-	was    outcome // before it was settled by hand
+	was    apig.Outcome // before it was settled by hand
 	first  time.Time
 }
 
@@ -323,7 +323,7 @@ func (w *world) do(d deed, c *running) {
 func (w *world) flooded(c *running) {
 	for range c.flood {
 		for _, r := range c.reports {
-			if outcomeOf(r.err) == unknown {
+			if apig.OutcomeOf(r.err) == apig.Unknown {
 				_, _ = w.gateway.Publish(r.api, w.envIDs[c.env], "by hand") // the API may be deleted
 				time.Sleep(time.Millisecond)
 			}
@@ -401,11 +401,6 @@ func withoutItems(body []byte, items map[string]item) []byte {
 	batch["apis"] = kept
 	body, _ = json.Marshal(batch) // what was decoded can be encoded
 	return body
-}
-
-// date is what a Date header says now.
-func (w *world) date() string {
-	return time.Now().Add(w.clock + w.skew).UTC().Format(http.TimeFormat)
 }
 
 // conflict makes a write meet an error, perhaps, where another one to the same API is
