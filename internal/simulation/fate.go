@@ -3,6 +3,7 @@ package simulation
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -261,36 +262,25 @@ func conflicting(d dice, f *fate, apis []string, batch bool) {
 		}
 		return
 	}
+	f.split(apis, pick(d, []weighted[item]{{2, itemBusy}, {1, itemFailed}, {1, itemBroken}}))
+}
+
+// splitBatch is a batch that is answered, and has failed for some of its APIs.
+func splitBatch(d dice, f *fate, apis []string) {
+	f.kind = "batch failed in part"
+	share := d.Float64()
+	apis = slices.DeleteFunc(slices.Clone(apis), func(string) bool { return !d.chance(share) })
+	f.split(apis, pick(d, []weighted[item]{{2, itemBusy}, {2, itemFailed}, {2, itemBroken}, {1, itemSilent}, {1, itemLost}}))
+}
+
+func (f *fate) split(apis []string, one item) {
 	f.applies, f.items = first, map[string]item{}
-	one := pick(d, []weighted[item]{{2, itemBusy}, {1, itemFailed}, {1, itemBroken}})
 	for _, id := range apis {
 		f.items[id] = one
 	}
 }
 
-// splitBatch is a batch that is answered, and has failed for some of its APIs.
-func splitBatch(d dice, f *fate, apis []string) {
-	f.kind, f.applies, f.items = "batch failed in part", first, map[string]item{}
-	one := pick(d, []weighted[item]{{2, itemBusy}, {2, itemFailed}, {2, itemBroken}, {1, itemSilent}, {1, itemLost}})
-	share := d.Float64()
-	for _, id := range apis {
-		if d.chance(share) {
-			f.items[id] = one
-		}
-	}
-}
-
-// The kinds of outages. But for the last two they are faults.
+// outageKinds are the faults that every request meets in an outage; empty: any.
 var outageKinds = []weighted[string]{
-	{2, "connection refused"}, {2, "hang"}, {3, "5xx"}, {2, "429"}, {2, "504 and 408"}, {1, "reads fail"}, {1, "mixed"},
-}
-
-// suffer makes f the fate of a request in an outage.
-func (f *fate) suffer(d dice, kind string, write bool) {
-	switch {
-	case kind == "mixed", kind == "reads fail" && !write:
-		f.strike(d, "", write)
-	case kind != "reads fail":
-		f.strike(d, kind, write)
-	}
+	{2, "connection refused"}, {2, "hang"}, {3, "5xx"}, {2, "429"}, {2, "504 and 408"}, {2, ""},
 }

@@ -21,8 +21,6 @@ type scenario struct {
 	deeds     float64 // of somebody else, for each call
 	hurry     float64 // share of the calls with little time
 	storm     float64 // share of the calls with bad weather
-	large     float64 // share of the batches by ID with more than sixteen APIs
-	sameWords float64 // how likely a remark is the one that everybody uses
 	keys      float64 // how often a call begins a job with a key, see job
 	later     float64 // share of the calls settled by hand much later
 
@@ -51,32 +49,32 @@ var mixed = append([]weighted[op]{{20, opPublish}, {12, opOffline}, {10, opPubli
 
 // scenarios are all kinds of worlds, by the names that -scenario takes.
 var scenarios = []scenario{
-	{name: "single", processes: [2]int{1, 1}, workers: [2]int{1, 3}, apis: [2]int{1, 3}, deeds: 0.2, hurry: 0.15, storm: 0.5, sameWords: 0.5,
+	{name: "single", processes: [2]int{1, 1}, workers: [2]int{1, 3}, apis: [2]int{1, 3}, deeds: 0.2, hurry: 0.15, storm: 0.5,
 		ops: append([]weighted[op]{{30, opPublish}, {20, opOffline}}, reads...)},
-	{name: "batches", processes: [2]int{1, 1}, workers: [2]int{1, 3}, apis: [2]int{20, 200}, deeds: 0.3, hurry: 0.5, storm: 0.5, large: 0.5, sameWords: 0.5,
+	{name: "batches", processes: [2]int{1, 1}, workers: [2]int{1, 3}, apis: [2]int{20, 200}, deeds: 0.3, hurry: 0.5, storm: 0.5,
 		ops: append([]weighted[op]{{20, opPublishBatch}, {15, opOfflineBatch}, {10, opPublish}, {5, opOffline}}, reads...)},
 	{name: "pages", calls: 8, processes: [2]int{1, 1}, workers: [2]int{1, 1}, apis: [2]int{498, 510}, deeds: 6, storm: 0.05,
 		ops: []weighted[op]{{10, opPublishGroup}, {5, opOfflineGroup}}},
-	{name: "switches", processes: [2]int{1, 2}, workers: [2]int{1, 3}, apis: [2]int{1, 3}, deeds: 0.4, hurry: 0.15, storm: 0.5, sameWords: 0.5,
+	{name: "switches", processes: [2]int{1, 2}, workers: [2]int{1, 3}, apis: [2]int{1, 3}, deeds: 0.4, hurry: 0.15, storm: 0.5,
 		ops: append([]weighted[op]{{25, opSwitch}, {10, opOfflineVersion}, {15, opPublish}, {10, opOffline}, {10, opRollback}}, reads...)},
-	{name: "plain", processes: [2]int{1, 3}, workers: [2]int{1, 3}, apis: [2]int{1, 5}, deeds: 0.2, hurry: 0.2, storm: 0.5, sameWords: 0.8, untagged: 1, later: 0.2,
+	{name: "plain", processes: [2]int{1, 3}, workers: [2]int{1, 3}, apis: [2]int{1, 5}, deeds: 0.2, hurry: 0.2, storm: 0.5, untagged: 1, later: 0.2,
 		ops: mixed},
-	{name: "keys", processes: [2]int{2, 4}, workers: [2]int{1, 2}, apis: [2]int{1, 30}, deeds: 0.3, hurry: 0.1, storm: 0.4, large: 0.3, sameWords: 0.8, keys: 0.2, lags: 0.2,
+	{name: "keys", processes: [2]int{2, 4}, workers: [2]int{1, 2}, apis: [2]int{1, 30}, deeds: 0.3, hurry: 0.1, storm: 0.4, keys: 0.2, lags: 0.2,
 		ops: mixed},
 	{name: "later", processes: [2]int{2, 3}, workers: [2]int{1, 2}, apis: [2]int{1, 20}, deeds: 0.3, hurry: 0.6, storm: 0.6, later: 1, untagged: 0.2,
 		ops: mixed},
-	{name: "limits", processes: [2]int{1, 3}, workers: [2]int{1, 4}, apis: [2]int{2, 40}, deeds: 0.4, hurry: 0.1, storm: 0.3, large: 0.2, paced: 0.5, quotas: 0.6,
+	{name: "limits", processes: [2]int{1, 3}, workers: [2]int{1, 4}, apis: [2]int{2, 40}, deeds: 0.4, hurry: 0.1, storm: 0.3, paced: 0.5, quotas: 0.6,
 		ops: mixed},
-	{name: "remarks", processes: [2]int{1, 3}, workers: [2]int{1, 3}, apis: [2]int{1, 5}, deeds: 0.2, hurry: 0.1, storm: 0.5, sameWords: 0.8, altered: 1, later: 0.2, untagged: 0.1,
+	{name: "remarks", processes: [2]int{1, 3}, workers: [2]int{1, 3}, apis: [2]int{1, 5}, deeds: 0.2, hurry: 0.1, storm: 0.5, altered: 1, later: 0.2, untagged: 0.1,
 		ops: mixed},
 	{name: "lags", processes: [2]int{1, 3}, workers: [2]int{1, 3}, apis: [2]int{1, 5}, deeds: 0.3, hurry: 0.1, storm: 0.6, lags: 1, ops: mixed},
-	{name: "outages", processes: [2]int{1, 2}, workers: [2]int{1, 3}, apis: [2]int{2, 30}, deeds: 0.2, hurry: 0.2, storm: 0.2, outages: [2]int{2, 8}, large: 0.3, sameWords: 0.5,
+	{name: "outages", processes: [2]int{1, 2}, workers: [2]int{1, 3}, apis: [2]int{2, 30}, deeds: 0.2, hurry: 0.2, storm: 0.2, outages: [2]int{2, 8},
 		ops: append([]weighted[op]{{20, opPublish}, {10, opOffline}, {10, opPublishBatch}, {5, opOfflineBatch}, {5, opPublishGroup}, {10, opSwitch}, {5, opOfflineVersion}}, reads...)},
-	{name: "clocks", processes: [2]int{1, 3}, workers: [2]int{1, 2}, apis: [2]int{1, 4}, deeds: 0.6, hurry: 0.1, storm: 0.6, large: 0.1, clocks: 1, sameWords: 0.8, later: 0.2,
+	{name: "clocks", processes: [2]int{1, 3}, workers: [2]int{1, 2}, apis: [2]int{1, 4}, deeds: 0.6, hurry: 0.1, storm: 0.6, clocks: 1, later: 0.2,
 		ops: append([]weighted[op]{{30, opPublish}, {15, opOffline}, {10, opPublishBatch}, {10, opSwitch}, {5, opOfflineVersion}}, reads...)},
-	{name: "renewals", processes: [2]int{1, 2}, workers: [2]int{1, 3}, apis: [2]int{2, 20}, deeds: 0.1, hurry: 0.2, storm: 0.4, large: 0.2, renewals: 1, sameWords: 0.5,
+	{name: "renewals", processes: [2]int{1, 2}, workers: [2]int{1, 3}, apis: [2]int{2, 20}, deeds: 0.1, hurry: 0.2, storm: 0.4, renewals: 1,
 		ops: mixed},
-	{name: "everything", processes: [2]int{1, 4}, workers: [2]int{1, 3}, apis: [2]int{2, 40}, deeds: 0.3, hurry: 0.3, storm: 0.5, outages: [2]int{0, 3}, large: 0.3, sameWords: 0.6,
+	{name: "everything", processes: [2]int{1, 4}, workers: [2]int{1, 3}, apis: [2]int{2, 40}, deeds: 0.3, hurry: 0.3, storm: 0.5, outages: [2]int{0, 3},
 		clocks: 0.5, renewals: 0.5, cases: 0.15, policies: 0.5, untagged: 0.2, keys: 0.03, later: 0.2, paced: 0.1, quotas: 0.1, altered: 0.1, lags: 0.2,
 		ops: mixed},
 }
@@ -168,12 +166,12 @@ func (s scenario) call(d dice, p *plan, id int, upper bool) call {
 		c.after += d.usually(0, 5*time.Minute)
 	}
 	c.upper = upper && d.chance(0.5)
-	c.remark = s.remark(d, id)
+	c.remark = remark(d, id)
 	c.group = p.groups[d.IntN(p.apis)]
 	n := 1
 	if c.op == opPublishBatch || c.op == opOfflineBatch {
 		n = d.within(1, min(16, p.apis))
-		if p.apis > 16 && d.chance(s.large) {
+		if p.apis > 16 && d.chance(0.3) {
 			n = d.within(17, p.apis)
 		}
 	}
@@ -241,9 +239,9 @@ func (s scenario) job(d dice, p *plan, c call) {
 	}
 }
 
-// remark is what a publication says. Everybody may use the same words.
-func (s scenario) remark(d dice, id int) string {
-	if d.chance(s.sameWords) {
+// remark is what a publication says. Most often everybody uses the same words.
+func remark(d dice, id int) string {
+	if d.chance(0.6) {
 		return pick(d, []weighted[string]{{3, "release"}, {1, ""}, {1, " release "}, {1, "two\nlines"}})
 	}
 	return fmt.Sprintf("release %d", id)
@@ -267,7 +265,7 @@ func (s scenario) deed(d dice, p *plan, id int, near call) deed {
 		}
 	}
 	if f.remark = "by hand"; d.chance(0.3) {
-		f.remark = s.remark(d, 0)
+		f.remark = remark(d, 0)
 	}
 	if d.chance(0.5) { // with this library
 		f.remark += fmt.Sprintf(" apig:%010x", d.Int64N(1<<40))

@@ -467,7 +467,7 @@ func (w *world) begin(ctx context.Context, process int, r *http.Request, body []
 		risk = c.writes
 	}
 	strikes, split := d.chance(risk), d.chance(0.25)
-	kind := w.outage(process, s.start)
+	kind, out := w.outage(process, s.start)
 	switch {
 	case over:
 		s.fate.strike(d, "429", s.write)
@@ -478,8 +478,8 @@ func (w *world) begin(ctx context.Context, process int, r *http.Request, body []
 		}
 	case w.weather != nil:
 		w.weather(s, &s.fate)
-	case kind != "":
-		s.fate.suffer(d, kind, s.write)
+	case out:
+		s.fate.strike(d, kind, s.write)
 	case strikes && s.write && len(s.apis) > 1 && split:
 		splitBatch(d, &s.fate, s.apis)
 	case strikes:
@@ -539,13 +539,13 @@ func (w *world) finish(s *sent) {
 	}
 }
 
-// outage is the kind of the one that a request begun now meets, or empty.
-func (w *world) outage(process int, now time.Time) string {
+// outage is the kind of the one that a request meets that begins now, if there is one.
+func (w *world) outage(process int, now time.Time) (kind string, ok bool) {
 	since := now.Sub(w.begun)
 	for _, o := range w.outages {
 		if (o.process < 0 || o.process == process) && o.from <= since && since < o.to {
-			return o.kind
+			return o.kind, true
 		}
 	}
-	return ""
+	return "", false
 }
