@@ -473,10 +473,13 @@ func (j *judgment) decisive(r *running, at place, lost, look *sent) bool {
 // nothing stood in its way and most of the time for it was left.
 func (j *judgment) impatient(r *running, report report, at place, lost, look *sent) bool {
 	enough := lost.end.Add(2*j.world.settleWait(r.process) + settleTimeout/2)
-	_, gone := j.world.deleted[at.api]
-	empty := len(j.states(at, report.first, time.Time{})[0].kept) == 0 // so that a page without rows is right
-	return !gone && !empty && report.first.Before(enough) && (r.canceled.IsZero() || r.canceled.After(enough)) &&
-		!r.lackedToken() && r.limited == 0 && !r.heldBack(report.first) && (look == nil || slices.Contains(passing, look.fate.kind))
+	_, hopeless := j.world.deleted[at.api]
+	if look != nil {
+		empty := len(j.states(at, report.first, time.Time{})[0].kept) == 0 // so that a page without rows is right
+		hopeless = hopeless || !slices.Contains(passing, look.fate.kind) || empty && look.fate.edit != nil
+	}
+	return !hopeless && report.first.Before(enough) && (r.canceled.IsZero() || r.canceled.After(enough)) &&
+		!r.lackedToken() && r.limited == 0 && !r.heldBack(report.first)
 }
 
 // passing are the faults of a read that may be gone the next time.
