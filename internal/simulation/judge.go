@@ -365,16 +365,20 @@ func (e *entry) who() string {
 // excuse names the documented limit that may explain what is wrong with a
 // report, or is empty. A publication has no excuse.
 func (j *judgment) excuse(r *running, report report, at place) string {
-	doubt, ok := j.doubtSince(r, report.api, report.at)
-	first := doubt // when a Rollback at the latest has read the version to replace
+	if r.op.publishes() {
+		return ""
+	}
+	doubt, first := r.start, r.start // by first, a Rollback has read the version to replace
 	if r.op == opRollback {
-		doubt, ok = r.start, true
 		if i := slices.IndexFunc(r.sent, func(s *sent) bool { return s.write }); i >= 0 {
 			first = r.sent[i].start
 		}
-	}
-	if !ok || r.op.publishes() {
-		return ""
+	} else {
+		i := slices.IndexFunc(r.sent, func(s *sent) bool { return s.about(at.api) && s.doubtful(at.api) && s.start.Before(report.at) })
+		if i < 0 {
+			return ""
+		}
+		doubt = r.sent[i].attempted()
 	}
 	version := strings.ToLower(r.version)
 	for _, e := range j.journal[at] {
@@ -391,18 +395,6 @@ func (j *judgment) excuse(r *running, report report, at place) string {
 		}
 	}
 	return ""
-}
-
-// doubtSince is when the first request of a call began that left the outcome of
-// an API open.
-func (j *judgment) doubtSince(r *running, api string, before time.Time) (time.Time, bool) {
-	var since time.Time
-	for _, s := range r.sent {
-		if s.about(api) && s.doubtful(api) && s.start.Before(before) && since.IsZero() {
-			since = s.attempted()
-		}
-	}
-	return since, !since.IsZero()
 }
 
 // about reports whether a request that changes something may change the API.
@@ -494,15 +486,10 @@ func (r *running) lackedToken() bool {
 
 // heldBack reports whether the service had told the process to wait for long.
 func (r *running) heldBack(before time.Time) bool {
-	for _, c := range r.world.calls {
-		for _, s := range c.sent {
-			if c.process == r.process && s.status == http.StatusTooManyRequests && s.fate.header != nil &&
-				s.end.After(before.Add(-2*busyTimeout)) && s.end.Before(before) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.world.sent, func(s *sent) bool {
+		return s.process == r.process && s.status == http.StatusTooManyRequests && s.fate.header != nil &&
+			s.end.After(before.Add(-2*busyTimeout)) && s.end.Before(before)
+	})
 }
 
 // judgeAttempts counts the requests that a call makes to change one API. One
