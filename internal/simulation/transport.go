@@ -111,11 +111,12 @@ func (t *transport) travel(ctx context.Context, s *sent, r *http.Request, body [
 	t.world.writing[s] = true
 	t.world.mu.Unlock()
 	trace.GotConn(httptrace.GotConnInfo{Reused: s.nth > 0})
+	unsent := f.end == endUnsent // from here on the fate is that of the delivery
 	t.world.loose.Go(func() { t.deliver(s, r, body) })
 	if !pause(ctx.Done(), f.write) {
 		return nil, s.leave(ctx.Err())
 	}
-	if f.end == endUnsent {
+	if unsent {
 		trace.WroteRequest(httptrace.WroteRequestInfo{Err: errPipe})
 		s.leave(nil)
 		return nil, errPipe
