@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -391,6 +392,7 @@ func TestWorlds(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { replay(t, *only) })
 		return
 	}
+	debug.SetGCPercent(400) // a world is small, and soon over
 	if testing.Short() {
 		*bound = min(*bound, 1)
 	}
