@@ -196,9 +196,10 @@ func (w *world) founded(r *report) bool {
 			}
 		}
 	}
-	tooSoon := !w.deadline.IsZero() && lost.failed.Add(lost.window).After(w.deadline)
+	due := lost.failed.Add(lost.window)
+	tooSoon := !w.deadline.IsZero() && !due.Before(w.deadline) // in the very instant there may be a look, or none
 	switch {
-	case last != nil && (!tooSoon || w.tagged(&last.state, lost)):
+	case last != nil && (!tooSoon || !last.at.Before(due) || w.tagged(&last.state, lost)):
 		return !w.shows(r.a, &last.state, last.at, r, seen)
 	case tooSoon:
 		return errors.Is(r.err, context.DeadlineExceeded)
