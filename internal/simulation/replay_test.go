@@ -8,9 +8,10 @@ import (
 
 // TestReplay runs worlds again and compares, to the byte, the stories of all their
 // calls and the gateway's journals. Requests that wait for the same instant, as those
-// that the service throttles, go on in an order of chance: the worlds here have one
-// worker, and two of a few runs have to be the same. In limits and outages so many
-// requests wait together that this takes too many runs.
+// that the service throttles or the histories of a batch, go on in an order of chance:
+// the worlds here have one worker and few APIs, and two of a few runs have to be the
+// same. In limits and outages so many requests wait together that this takes too many
+// runs.
 func TestReplay(t *testing.T) {
 	for _, s := range scenarios {
 		switch s.name {
@@ -19,7 +20,7 @@ func TestReplay(t *testing.T) {
 		case "limits", "outages":
 			continue
 		}
-		s.processes, s.workers = [2]int{1, 1}, [2]int{1, 1}
+		s.processes, s.workers, s.apis = [2]int{1, 1}, [2]int{1, 1}, [2]int{1, 4}
 		for seed := uint64(1000); seed < 1002; seed++ {
 			p := newPlan(s, seed)
 			told := map[string]bool{}
