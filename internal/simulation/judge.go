@@ -436,13 +436,14 @@ func (j *judgment) decisive(r *running, at place, lost, look *sent) bool {
 	before := lost.attempted().Add(-7*time.Second - w.skew.Abs() - w.unsteady)
 	if r.op.publishes() {
 		complete, untagged := len(shown.kept) < 10, false
+		keepsTags := w.remarks != "cut" && w.remarks != "drop"
 		for _, e := range shown.kept {
 			if e.of(r) {
-				return w.processes[r.process].tagged && w.remarks != "cut" && w.remarks != "drop"
+				return w.processes[r.process].tagged && keepsTags
 			}
 			old := e.Time.Before(before)
 			complete = complete || old
-			untagged = untagged || !old && !strings.Contains(strings.ToLower(alter(w.remarks, e.Remark)), "apig:")
+			untagged = untagged || !old && !(keepsTags && strings.Contains(e.Remark, "apig:"))
 		}
 		return complete && !untagged
 	}
