@@ -15,6 +15,8 @@ import (
 // attempt, on the finished request, and may block until the request's context ends. It
 // must be safe for concurrent use. An error ends the call, unless the attempt had timed
 // out. The call then returns a [*CallError] that wraps it. That attempt sent nothing.
+// While a history is read, Authenticate may be called again after an error. The call
+// may then return an [*UnknownError], which does not wrap it.
 type Authenticator interface {
 	Authenticate(r *http.Request) error
 }

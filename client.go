@@ -6,7 +6,7 @@ import (
 )
 
 // Client publishes APIs on one gateway and takes them offline. It is made by
-// New or Instance, is safe for concurrent use, and never changes afterwards.
+// New or Instance, is safe for concurrent use, and its settings never change.
 type Client struct {
 	service
 	instanceID string
@@ -30,8 +30,8 @@ func New(cfg Config) (*Client, error) {
 }
 
 // Instance returns a client for another gateway of the same project, with the
-// same configuration, connections and credentials. Its error matches
-// [ErrInvalidArgument].
+// same configuration, connections and credentials. While the service throttles one of
+// the two, both wait. The error matches [ErrInvalidArgument].
 func (c *Client) Instance(id string) (*Client, error) {
 	var bad problems
 	bad.id("InstanceID", id)

@@ -41,7 +41,8 @@
 //   - any other error if it was not applied
 //
 // [OutcomeOf] tells them apart. The APIs in a [*BatchError] were not changed, or their
-// outcome is unknown. All other APIs of the batch were changed.
+// outcome is unknown. The change of all other APIs of the batch was applied. Only
+// [Client.OfflineVersion] trusts its caller: it does not check whose version it is.
 //
 // The client appends a tag to the remark of each publication; see [PublishRequest]. By
 // the tag it finds its own version. After a lost answer it waits until the request can

@@ -17,10 +17,9 @@ import (
 // ErrNotPublished also matches ErrNotFound. Ask for ErrOutcomeUnknown first, as
 // [OutcomeOf] does: such an error also wraps the [*APIGError] that led to it.
 //
-// Look for a sentinel with errors.Is, not with ==. Comparing an error of this package
-// with == never panics.
+// Look for a sentinel with errors.Is, not with ==.
 var (
-	// ErrInvalidArgument is invalid input, found before anything was sent. The
+	// ErrInvalidArgument is invalid input, found before the call sent anything. The
 	// message names the field.
 	ErrInvalidArgument = errors.New("apig: invalid argument")
 
@@ -56,8 +55,8 @@ var (
 	ErrServer = errors.New("apig: server error")
 
 	// ErrBadResponse is a success answer that cannot be read, or a list that keeps
-	// changing. An error of a change matches ErrOutcomeUnknown as well, unless the
-	// gateway's history shows that nothing was applied.
+	// changing. If the answer to a change cannot be read, the history decides: the
+	// error matches ErrOutcomeUnknown too, or nothing was applied.
 	ErrBadResponse = errors.New("apig: unreadable response")
 
 	// ErrOutcomeUnknown means that a change may have been, or may yet be, applied, and

@@ -69,6 +69,7 @@ func ExampleNew() {
 
 func ExampleConfigFromEnv() {
 	for name, value := range map[string]string{ // as the environment of a program has them
+		"APIG_ENDPOINT":    "", // the region has one
 		"HW_REGION_NAME":   "cn-north-4",
 		"HW_PROJECT_ID":    "77b6a44cba5143ab91d13ab9a8ff44fd",
 		"APIG_INSTANCE_ID": "3a1c2b4d5e6f47089a0b1c2d3e4f5061",

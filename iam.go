@@ -34,10 +34,10 @@ type IAM struct {
 	DomainName string
 	Password   Secret
 
-	// The agency to act for, if any: its name, and the ID or the name of the account
-	// that owns it. By an agency another account has delegated some of its
-	// permissions. The user needs the permission Agent Operator. The user's own token
-	// is then for no project, and each token of the agency needs a new one.
+	// The agency to act for, if any: its name, and either the ID or the name of the
+	// account that owns it. An agency lets this user act for that account. The user
+	// needs the permission Agent Operator. Token first gets a token of the user,
+	// without a project, and with it the token of the agency.
 	AgencyName       string
 	AgencyDomainID   string
 	AgencyDomainName string

@@ -38,7 +38,7 @@ type KeySource interface {
 // StaticKeys authenticates by signing each request with keys that the caller has got
 // (SDK-HMAC-SHA256). A secret key is never sent. The keys are never renewed, and their
 // Expiry has no meaning here. New refuses keys that are empty or cannot be sent in a
-// header. [KeyAuth] says how a Client keeps the service from locking a key.
+// header. [KeyAuth] says how a Client lowers the risk that the service locks a key.
 func StaticKeys(keys Keys) Authenticator {
 	return &staticKeys{newPair(keys, new(trial)), keys.check()}
 }
@@ -76,6 +76,9 @@ func (s *staticKeys) authenticate(r *http.Request) (*pair, error) {
 //     refusals in a row. After the minute one request at a time tries them;
 //   - a request with a refused signature is not repeated. The keys are dropped, so that the
 //     next call asks source again.
+//
+// Keys that have worked have no such bound: if they are revoked while five requests are in
+// flight, the refusals lock them.
 //
 // If source is nil or a nil pointer, KeyAuth returns nil, and New reports that Auth is
 // missing.

@@ -34,8 +34,8 @@ func (o Outcome) String() string {
 //   - an error that matches [ErrOutcomeUnknown] is Unknown
 //   - any other error is NotApplied
 //
-// For a [*BatchError] it is Unknown if any of its items is, otherwise NotApplied.
-// APIs of the batch that are not in the error were changed.
+// For a [*BatchError] it is Unknown if any of its items is, otherwise NotApplied. The
+// change of the APIs that are not in the error was applied.
 func OutcomeOf(err error) Outcome {
 	switch {
 	case err == nil:

@@ -50,7 +50,8 @@ type PublishRequest struct {
 	//
 	// This holds across processes, crashes and reruns for as long as the gateway keeps
 	// the version, the last ten of an environment. It does not hold while another
-	// call with the same key is in progress.
+	// call with the same key is in progress. A key requires room for the tag: a Remark
+	// of at most 239 characters.
 	IdempotencyKey string
 }
 

@@ -50,7 +50,8 @@ type RetryPolicy struct {
 	// MinWait and a ceiling that doubles from attempt to attempt. The defaults are
 	// 250 ms and 20 s; if only one is set and conflicts with the default of the other,
 	// both take the value that is set. A Retry-After of the service is obeyed; one
-	// longer than MaxWait ends the call.
+	// longer than MaxWait ends the call, unless the service refuses the request for
+	// now; see BusyTimeout.
 	MinWait time.Duration
 	MaxWait time.Duration
 

@@ -23,10 +23,10 @@ import (
 // client, reading goes on longer, by BusyTimeout at most. If the deadline of ctx comes
 // before the end of the wait, Settle looks for a tag only, before the deadline.
 //
-// For a publication with a tag, the tag gives the answer. A publication without a tag
-// was not applied if the history has no new version. Otherwise it stays unknown. For
-// every other change Settle looks at the version in effect, so its answer is about the
-// moment of asking.
+// A publication was applied if the history has its tag. It was not applied if each new
+// version has another tag, or if there is no new version, and none can have been
+// displaced. Otherwise it stays unknown. For every other change Settle looks at the
+// version in effect, so its answer is about the moment of asking.
 //
 // An UnknownError of another gateway, or with a wrong or missing field, stays
 // unknown and matches [ErrInvalidArgument] too. For a nil UnknownError the error is

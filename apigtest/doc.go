@@ -20,7 +20,7 @@
 //     not. [Gateway.InjectAtRandom] strikes at random, from a seed.
 //   - Virtual time: [WithoutNetwork] is for bubbles of [testing/synctest], where a
 //     minute's wait takes no time. Start and close the gateway inside the bubble.
-//   - Credentials: [Gateway.Token] always works. [Gateway.AddToken], [Gateway.AddUser],
+//   - Credentials: [Gateway.Token] works until a test ends it. [Gateway.AddToken], [Gateway.AddUser],
 //     [Gateway.AddAgency] and [Gateway.AddKeys] add others; signatures are verified.
 //   - Limits: it follows the published documentation and was not compared with the
 //     service itself. The README of this package says what it leaves out.

@@ -91,7 +91,7 @@ func complain(t *testing.T, s scenario, wrong []found) {
 				return false
 			}, shrinkRuns)
 		}
-		fmt.Printf("go -C internal/simulation test . -run TestSimulation -calls 1 -scenario %s -seed %d -show %d -keep '%s'\n",
+		fmt.Printf("go -C internal/simulation test . -v -run TestSimulation -calls 1 -scenario %s -seed %d -show %d -keep '%s'\n",
 			s.name, f.seed, f.call, strings.Join(keep, ","))
 	}
 }
