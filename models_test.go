@@ -2,7 +2,7 @@ package apig
 
 import (
 	"encoding/json"
-	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -18,39 +18,26 @@ import (
 // Whatever a time looks like, it is no error, and what follows it is read too: the
 // publication has been made.
 func TestTimes(t *testing.T) {
-	tests := map[string]struct {
-		raw  string // JSON
-		want time.Time
-	}{
-		"nanoseconds":               {`"2020-08-03T01:36:00.592970615Z"`, testTime},
-		"microseconds":              {`"2020-08-03T01:36:00.592970Z"`, testTime.Truncate(time.Microsecond)},
-		"seconds":                   {`"2020-08-03T01:36:00Z"`, testTime.Truncate(time.Second)},
-		"offset":                    {`"2020-08-03T09:36:00.592970615+08:00"`, testTime},
-		"year 1":                    {`"0001-01-01T00:00:00Z"`, time.Time{}},
-		"year 1 at +08:00":          {`"0001-01-01T08:00:00+08:00"`, time.Time{}},
-		"year 1 by local mean time": {`"0001-01-01T08:05:43+08:05"`, time.Time{}},
-		"year 0":                    {`"0000-12-31T23:00:00-01:00"`, time.Time{}},
-		"no zone":                   {`"2020-08-03T01:36:00"`, time.Time{}},
-		"another format":            {`"2020-08-03 01:36:00"`, time.Time{}},
-		"several, joined":           {`"2020-08-03T01:36:00Z|2020-08-03T01:36:00Z"`, time.Time{}},
-		"no such day":               {`"2020-02-30T01:36:00Z"`, time.Time{}},
-		"words":                     {`"just now"`, time.Time{}},
-		"empty":                     {`""`, time.Time{}},
-		"null":                      {`null`, time.Time{}},
-		"number":                    {`1596418560`, time.Time{}},
-		"boolean":                   {`true`, time.Time{}},
-		"object":                    {`{"seconds":1596418560}`, time.Time{}},
-		"array":                     {`["2020-08-03T01:36:00Z"]`, time.Time{}},
-	}
-	for name, tt := range tests {
+	for raw, want := range map[string]time.Time{ // JSON
+		`"2020-08-03T01:36:00.592970615Z"`:            testTime,
+		`"2020-08-03T01:36:00Z"`:                      testTime.Truncate(time.Second),
+		`"2020-08-03T09:36:00.592970615+08:00"`:       testTime,
+		`"0001-01-01T00:00:00Z"`:                      {},
+		`"0001-01-01T08:05:43+08:05"`:                 {}, // by local mean time
+		`"0000-12-31T23:00:00-01:00"`:                 {},
+		`"2020-08-03T01:36:00"`:                       {},
+		`"2020-08-03T01:36:00Z|2020-08-03T01:36:00Z"`: {},
+		`"2020-02-30T01:36:00Z"`:                      {},
+		`""`:                                          {}, `null`: {}, `1596418560`: {}, `true`: {}, `{"seconds":1596418560}`: {}, `["2020-08-03T01:36:00Z"]`: {},
+	} {
 		var record PublishRecord
 		var version Version
-		require.NoError(t, json.Unmarshal([]byte(`{"publish_time":`+tt.raw+`,"version_id":"v"}`), &record))
-		require.NoError(t, json.Unmarshal([]byte(`{"publish_time":`+tt.raw+`,"version_id":"v"}`), &version))
+		require.NoError(t, json.Unmarshal([]byte(`{"publish_time":`+raw+`,"version_id":"v"}`), &record))
+		require.NoError(t, json.Unmarshal([]byte(`{"publish_time":`+raw+`,"version_id":"v"}`), &version))
 		assert.Equal(t, "v v", record.VersionID+" "+version.ID)
 		for _, got := range []time.Time{record.PublishTime, version.PublishTime} {
-			assert.True(t, got.Equal(tt.want), "%s: got %v, want %v", name, got, tt.want)
-			assert.Equal(t, tt.want.IsZero(), got.IsZero())
+			assert.True(t, got.Equal(want), "%s: %v", raw, got)
+			assert.Equal(t, want.IsZero(), got.IsZero())
 		}
 	}
 }
@@ -65,23 +52,19 @@ func TestModelsJSON(t *testing.T) {
 	require.NoError(t, err)
 	assert.JSONEq(t, publishedBody, string(b))
 
-	for name, tt := range map[string]struct {
-		value any
-		into  any
-		want  string
-	}{
-		"record":       {PublishRecord{APIID: "a", EnvID: "e"}, new(PublishRecord), `{"publish_id":"","api_id":"a","api_name":"","env_id":"e","remark":"","version_id":""}`},
-		"record, tag":  {PublishRecord{Remark: "1.4.2", Tag: "3fa9c1b2d0"}, new(PublishRecord), `{"publish_id":"","api_id":"","api_name":"","env_id":"","remark":"1.4.2 apig:3fa9c1b2d0","version_id":""}`},
-		"version, tag": {Version{Tag: "3fa9c1b2d0"}, new(Version), `{"version_id":"","version_no":"","api_id":"","env_id":"","env_name":"","remark":"apig:3fa9c1b2d0","status":0}`},
-		"version":      {Version{ID: "v", Status: inEffect, PublishTime: at}, new(Version), `{"version_id":"v","version_no":"","api_id":"","env_id":"","env_name":"","remark":"","publish_time":"2020-08-03T01:36:00Z","status":1}`},
-		"old version":  {Version{ID: "v", Status: 2}, new(Version), `{"version_id":"v","version_no":"","api_id":"","env_id":"","env_name":"","remark":"","status":2}`},
-		"environment":  {Environment{ID: "e", Name: "DEV"}, new(Environment), `{"id":"e","name":"DEV"}`},
+	for want, value := range map[string]any{
+		`{"publish_id":"","api_id":"a","api_name":"","env_id":"e","remark":"","version_id":""}`:                                                 PublishRecord{APIID: "a", EnvID: "e"},
+		`{"publish_id":"","api_id":"","api_name":"","env_id":"","remark":"1.4.2 apig:3fa9c1b2d0","version_id":""}`:                              PublishRecord{Remark: "1.4.2", Tag: "3fa9c1b2d0"},
+		`{"version_id":"","version_no":"","api_id":"","env_id":"","env_name":"","remark":"apig:3fa9c1b2d0","status":0}`:                         Version{Tag: "3fa9c1b2d0"},
+		`{"version_id":"v","version_no":"","api_id":"","env_id":"","env_name":"","remark":"","publish_time":"2020-08-03T01:36:00Z","status":1}`: Version{ID: "v", Status: inEffect, PublishTime: at},
+		`{"id":"e","name":"DEV"}`: Environment{ID: "e", Name: "DEV"},
 	} {
-		b, err := json.Marshal(tt.value)
-		require.NoError(t, err, name)
-		assert.JSONEq(t, tt.want, string(b))
-		require.NoError(t, json.Unmarshal(b, tt.into))
-		assert.Equal(t, fmt.Sprintf("&%+v", tt.value), fmt.Sprintf("%+v", tt.into))
+		b, err := json.Marshal(value)
+		require.NoError(t, err)
+		assert.JSONEq(t, want, string(b))
+		again := reflect.New(reflect.TypeOf(value))
+		require.NoError(t, json.Unmarshal(b, again.Interface()))
+		assert.Equal(t, value, again.Elem().Interface())
 	}
 }
 
@@ -96,46 +79,38 @@ func TestModelsOfWrongTypes(t *testing.T) {
 
 // JSON's null leaves a value as it is, as encoding/json has it for its own types.
 func TestModelsOfNull(t *testing.T) {
-	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	for _, tt := range []struct{ got, want any }{
-		{&PublishRecord{APIID: "a", PublishTime: at, RequestID: "r", Recovered: true}, &PublishRecord{APIID: "a", PublishTime: at, RequestID: "r", Recovered: true}},
-		{&Version{ID: "v", PublishTime: at}, &Version{ID: "v", PublishTime: at}},
-		{&API{ID: "a", Environments: []Environment{{ID: "e"}}}, &API{ID: "a", Environments: []Environment{{ID: "e"}}}},
-	} {
-		require.NoError(t, tt.got.(json.Unmarshaler).UnmarshalJSON([]byte("null")))
-		assert.Equal(t, tt.want, tt.got)
+	all := struct {
+		Record  PublishRecord
+		Version Version
+		API     API
+	}{PublishRecord{APIID: "a", RequestID: "r", Recovered: true}, Version{ID: "v"}, API{ID: "a", Environments: []Environment{{ID: "e"}}}}
+	want := all
+	for _, into := range []json.Unmarshaler{&all.Record, &all.Version, &all.API} {
+		require.NoError(t, into.UnmarshalJSON([]byte("null")))
 	}
-	within := struct{ Record PublishRecord }{PublishRecord{APIID: "a"}}
-	require.NoError(t, json.Unmarshal([]byte(`{"Record":null}`), &within))
-	assert.Equal(t, "a", within.Record.APIID)
+	require.NoError(t, json.Unmarshal([]byte(`{"Record":null,"Version":null,"API":null}`), &all))
+	assert.Equal(t, want, all)
 }
-
-// apiRow is an API in a list, with its environments.
-func apiRow(parts string) string { return `{"id":"a","name":"orders"` + parts + `}` }
 
 // The environments of an API stand in two parallel lists. The first says how many there are.
 func TestEnvironmentsOfAnAPI(t *testing.T) {
-	for name, tt := range map[string]struct {
-		parts string
-		want  []Environment
-	}{
-		"not published":                 {"", nil},
-		"not published, says the empty": {`,"run_env_id":"","run_env_name":""`, nil},
-		"not published, says null":      {`,"run_env_id":null,"run_env_name":null`, nil},
-		"in one environment":            {`,"run_env_id":"e1","run_env_name":"RELEASE"`, []Environment{{"e1", "RELEASE"}}},
-		"in three":                      {`,"run_env_id":"e3|e1|e2","run_env_name":"C|A|B"`, []Environment{{"e3", "C"}, {"e1", "A"}, {"e2", "B"}}},
-		"names are missing":             {`,"run_env_id":"e1|e2","run_env_name":"A"`, []Environment{{"e1", "A"}, {"e2", ""}}},
-		"all names are missing":         {`,"run_env_id":"e1|e2"`, []Environment{{"e1", ""}, {"e2", ""}}},
-		"too many names":                {`,"run_env_id":"e1","run_env_name":"A|B"`, []Environment{{"e1", "A"}}},
-		"names of a wrong type":         {`,"run_env_id":"e1","run_env_name":5`, []Environment{{"e1", ""}}},
-		"IDs of a wrong type":           {`,"run_env_id":5,"run_env_name":"A"`, nil},
-		"repeated":                      {`,"run_env_id":"e1|e2","run_env_id":"e3"`, []Environment{{"e3", ""}}},
+	for parts, want := range map[string][]Environment{
+		``:                                      nil,
+		`"run_env_id":"","run_env_name":""`:     nil,
+		`"run_env_id":null,"run_env_name":null`: nil,
+		`"run_env_id":"e3|e1|e2","run_env_name":"C|A|B"`: {{"e3", "C"}, {"e1", "A"}, {"e2", "B"}},
+		`"run_env_id":"e1|e2","run_env_name":"A"`:        {{"e1", "A"}, {"e2", ""}},
+		`"run_env_id":"e1|e2"`:                           {{"e1", ""}, {"e2", ""}},
+		`"run_env_id":"e1","run_env_name":"A|B"`:         {{"e1", "A"}},
+		`"run_env_id":"e1","run_env_name":5`:             {{"e1", ""}},
+		`"run_env_id":5,"run_env_name":"A"`:              nil,
+		`"run_env_id":"e1|e2","run_env_id":"e3"`:         {{"e3", ""}},
 	} {
 		got := API{Environments: []Environment{{ID: "of before"}}}
-		require.NoError(t, json.Unmarshal([]byte(apiRow(tt.parts)), &got), name)
-		assert.Equal(t, API{ID: "a", Name: "orders", Environments: tt.want}, got, name)
+		require.NoError(t, json.Unmarshal([]byte("{"+parts+"}"), &got), parts)
+		assert.Equal(t, API{Environments: want}, got, parts)
 	}
-	most := apiRow(`,"run_env_id":"e` + strings.Repeat("|e", maxEnvironments-1) + `"`)
+	most := `{"run_env_id":"e` + strings.Repeat("|e", maxEnvironments-1) + `"}`
 	var api API
 	require.NoError(t, json.Unmarshal([]byte(most), &api))
 	assert.Len(t, api.Environments, maxEnvironments)
