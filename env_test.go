@@ -14,13 +14,11 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/apig-go/apig/internal/gateway"
-	"github.com/apig-go/apig/internal/sdkhmac"
 )
 
 // envFake is an environment made of maps, which notes what is asked of it.
@@ -78,29 +76,16 @@ func envWith(base map[string]string, more ...string) map[string]string {
 	return vars
 }
 
-// envUses says what a request gets from these credentials. Of keys it finds out the secret
-// one, if it is among secrets.
-func envUses(t *testing.T, auth Authenticator, secrets ...string) string {
+// envUses says which credentials these are.
+func envUses(t *testing.T, auth Authenticator) string {
 	t.Helper()
-	require.NotNil(t, auth)
-	r, err := http.NewRequest(http.MethodGet, "https://apig.example.com/x", nil)
+	if static, ok := auth.(*staticKeys); ok {
+		keys := static.pair.keys()
+		return strings.TrimSpace("keys " + keys.AccessKey + " " + string(keys.SecretKey) + " " + string(keys.SecurityToken))
+	}
+	token, err := authenticated(t.Context(), auth)
 	require.NoError(t, err)
-	require.NoError(t, auth.Authenticate(r))
-	if token := r.Header.Get("X-Auth-Token"); token != "" {
-		return "token " + token
-	}
-	access := regexp.MustCompile("Access=([^,]+),").FindStringSubmatch(r.Header.Get("Authorization"))
-	require.Len(t, access, 2)
-	for _, secret := range secrets {
-		again := r.Clone(t.Context())
-		date, err := time.Parse(sdkhmac.DateLayout, r.Header.Get("X-Sdk-Date"))
-		require.NoError(t, err)
-		sdkhmac.Sign(again, nil, access[1], secret, date)
-		if again.Header.Get("Authorization") == r.Header.Get("Authorization") {
-			return strings.TrimSpace("keys " + access[1] + " " + secret + " " + r.Header.Get("X-Security-Token"))
-		}
-	}
-	return "keys " + access[1]
+	return "token " + token
 }
 
 // Each name gives its value, and each name is used before those after it. The file is read
@@ -148,7 +133,7 @@ func TestEnvOrder(t *testing.T) {
 		cfg, err := fake.config()
 		require.NoError(t, err, step.want)
 		assert.Equal(t, step.project, cfg.ProjectID, step.without)
-		assert.Equal(t, step.want, envUses(t, cfg.Auth, "SK-HW", "SK-OS", "SK-SDK", "SK-FILE", "SK-HOME"), step.without)
+		assert.Equal(t, step.want, envUses(t, cfg.Auth), step.without)
 		assert.Len(t, fake.read, map[bool]int{true: 1}[step.project == "of-the-file"], step.without)
 		_, err = New(cfg)
 		require.NoError(t, err)
@@ -183,7 +168,6 @@ func TestEnvRegion(t *testing.T) {
 		cloud  = "HW_CLOUD is not the name of a domain, such as myhuaweicloud.com"
 	)
 	for _, tt := range []struct{ region, cloud, want string }{
-		{"evil.example/", "", region},
 		{"user:" + iamPassword + "@evil", "", region},
 		{"cn-north-4", "evil.example:444", cloud},
 		{"cn-north-4", "@evil.example", cloud},
@@ -214,7 +198,6 @@ func TestEnvMissing(t *testing.T) {
 	}{
 		{map[string]string{}, "", where + "; " + envNone},
 		{gateway("HW_PROJECT_ID", "", "HW_PROJECT_NAME", "cn-north-4", "HW_AUTH_TOKEN", "t"), "", envNoProject},
-		{gateway("APIG_INSTANCE_ID", "", "HW_AUTH_TOKEN", "t"), "", "APIG_INSTANCE_ID is not set"},
 		{gateway("HW_ACCESS_KEY", "AK"), "", "HW_SECRET_KEY is not set"},
 		{gateway("OS_SECRET_KEY", "SK"), "", "HW_ACCESS_KEY is not set"},
 		{gateway("HW_SECURITY_TOKEN", "ST"), "", envNone},
@@ -331,7 +314,6 @@ func TestEnvUnreadableFile(t *testing.T) {
 	}
 	atHome := map[string]string{envHomeFile: "[basic]\nak=AK\nsk=SK"}
 	for want, fake := range map[string]*envFake{
-		envNone: {vars: envGateway},
 		unread(envHomeFile, "permission denied") + envNone:       {vars: envGateway, files: map[string]string{envHomeFile: "forbidden"}},
 		unread(named, "file does not exist") + envNone:           {vars: withFile, files: atHome},
 		unread(named, "permission denied") + envNone:             {vars: withFile, files: map[string]string{named: "forbidden"}},
@@ -399,8 +381,8 @@ func TestConfigFromEnv(t *testing.T) {
 			require.NoError(t, os.WriteFile(file, []byte(written), 0o600))
 			cfg, err := ConfigFromEnv()
 			require.NoError(t, err)
-			_, err = clientOf(t, s.Gateway, func(c *Config) { cfg.HTTPClient = c.HTTPClient; *c = cfg }).Publish(t.Context(), s.request(""))
-			require.NoError(t, err)
+			c := clientOf(t, s.Gateway, func(c *Config) { cfg.HTTPClient = c.HTTPClient; *c = cfg })
+			require.NoError(t, second(c.Publish(t.Context(), s.request(""))))
 		}
 	})
 
