@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -128,11 +127,7 @@ func TestHeadersAreEachRequestsOwn(t *testing.T) {
 func TestAuthenticatorSeesTheFinishedRequest(t *testing.T) {
 	var seen []string
 	c, mt := newTest(t, func(cfg *Config) { cfg.DisableTags = true }, authBy(authFunc(func(r *http.Request) error {
-		b, err := r.GetBody()
-		if err != nil {
-			return err
-		}
-		body, err := io.ReadAll(b)
+		body, err := bodyOf(r)
 		seen = append(seen, r.Method+" "+r.URL.String()+" "+r.Header.Get("Content-Type")+" "+string(body))
 		r.Header.Set("X-Auth-Token", fmt.Sprint("attempt-", len(seen)))
 		return err
