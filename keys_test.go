@@ -64,7 +64,7 @@ func keysSite(t testing.TB, securityToken string) *site {
 // drain reads a sequence to its end.
 func drain[T any](all iter.Seq2[T, error]) error { return second(collect(all)) }
 
-// keysCalls are all methods that send requests: every verb, with and without a query and a
+// keysCalls are methods that send requests: every verb, with and without a query and a
 // body. The remark stands for a version where one is needed.
 var keysCalls = map[string]func(*Client, context.Context, PublishRequest) error{
 	"Publish": func(c *Client, ctx context.Context, r PublishRequest) error { return second(c.Publish(ctx, r)) },

@@ -489,29 +489,31 @@ func faultyRun(t *testing.T, kind credential, server roundTrip) map[string]strin
 	t.Helper()
 	out := map[string]string{}
 	debug := &slog.HandlerOptions{Level: slog.LevelDebug}
-	synctest.Test(t, func(t *testing.T) {
-		for name, act := range directions {
+	for format, handler := range map[string]func(io.Writer) slog.Handler{
+		"log as text": func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, debug) },
+		"log as JSON": func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, debug) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			var written buffer
-			format, log := "log as text", slog.New(slog.NewTextHandler(&written, debug))
-			if name == "Offline" {
-				format, log = "log as JSON", slog.New(slog.NewJSONHandler(&written, debug))
-			}
 			cfg := testConfig(server)
-			cfg.Logger, cfg.Auth = log, kind.auth(server, log)
+			cfg.Logger = slog.New(handler(&written))
+			cfg.Auth = kind.auth(server, cfg.Logger)
 			cfg.Retry = RetryPolicy{MaxAttempts: 2, MinWait: 3 * time.Second, MaxWait: 3 * time.Second}
 			c, err := New(cfg)
 			require.NoError(t, err)
-			record, err := act(c, ctx, testRequest)
-			out["errors"] += errorTree(err)
-			for _, form := range []string{"%+v", "%#v", "%s", "JSON", "slog text", "slog JSON"} {
-				out[form] += forms[form](err) + forms[form](record)
+			for _, act := range directions {
+				record, err := act(c, ctx, testRequest)
+				out["errors"] += errorTree(err)
+				for _, form := range []string{"%+v", "%#v", "%s", "JSON", "slog text", "slog JSON"} {
+					out[form] += forms[form](err) + forms[form](record)
+				}
 			}
 			out["client"], out[format] = fmt.Sprintf("%+v", c), written.String()
 			require.NotEmpty(t, out[format])
-		}
-	})
+		})
+	}
 	return out
 }
 
