@@ -407,10 +407,8 @@ func TestConfigFromEnv(t *testing.T) {
 	for name, value := range envWith(envGateway, "HW_AUTH_TOKEN", testToken, "HW_USER_PASSWORD", iamPassword, "HW_USER_NAME", "ci", "HW_AUTH_URL", iamAddress) {
 		t.Setenv(name, value)
 	}
-	_, err = New(Config{})
-	require.EqualError(t, err, "apig: invalid argument: Endpoint is empty; ProjectID is empty; InstanceID is empty; Auth is nil")
-	_, err = new(IAM).Token(t.Context())
-	require.EqualError(t, err, "apig: invalid argument: IAM.Username and IAM.UserID are empty; IAM.Password is empty; IAM.Endpoint is empty")
+	require.EqualError(t, second(New(Config{})), "apig: invalid argument: Endpoint is empty; ProjectID is empty; InstanceID is empty; Auth is nil")
+	require.EqualError(t, second(new(IAM).Token(t.Context())), "apig: invalid argument: IAM.Username and IAM.UserID are empty; IAM.Password is empty; IAM.Endpoint is empty")
 }
 
 // FuzzINI reads any file. The keys that are read are in it, and are read the same when they
