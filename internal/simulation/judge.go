@@ -443,7 +443,8 @@ func (j *judgment) decisive(r *running, at place, lost, look *sent) bool {
 			}
 			old := e.Time.Before(before)
 			complete = complete || old
-			untagged = untagged || !old && !(keepsTags && strings.Contains(e.Remark, "apig:"))
+			tagged := keepsTags && strings.Contains(strings.ToLower(alter(w.remarks, e.Remark)), "apig:") // an escaped colon hides the tags of others
+			untagged = untagged || !old && !tagged
 		}
 		return complete && !untagged
 	}
