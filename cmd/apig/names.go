@@ -58,6 +58,9 @@ func (s *session) readFile(all bool) (*report, error) {
 		if err != nil {
 			return nil, err
 		}
+		if len(was.Results) == 0 && (was.Error != "" || was.ExitCode == nil) {
+			return nil, mistakef("%s: the report names no APIs; run the first command again", s.file)
+		}
 		for _, to := range was.Results {
 			switch {
 			case to.Outcome == outcomeUnknown && to.Unknown == nil && !all:

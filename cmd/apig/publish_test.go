@@ -379,6 +379,11 @@ func TestReportKeepsItsEnvironment(t *testing.T) {
 	s := newSite(t)
 	s.Inject(gateway.Answer(http.StatusForbidden, forbidden).When(isChange))
 	was := s.want(exitNotApplied, "publish", "orders", "-e", "staging", "-o", "json").stdout
+	s.Inject(gateway.Unauthorized().On(gateway.OpAPIs).Always()) // neither report has results
+	failed := s.want(exitAuthentication, "publish", "orders", "-e", "staging", "-o", "json").stdout
+	failedInLines := s.want(exitAuthentication, "publish", "orders", "-e", "staging", "-o", "jsonl").stdout
+	assert.Contains(t, failed, s.staging)
+	s.ClearFaults()
 	for _, test := range []struct {
 		stdin, args, says string
 	}{
@@ -390,6 +395,8 @@ func TestReportKeepsItsEnvironment(t *testing.T) {
 		{strings.Replace(was, `"not_applied"`, `"unknown", "unknown": {"op": "Publish"}`, 1), "publish -f -",
 			`the outcome of DEFAULT/orders is unknown; run "apig settle -" first`},
 		{"null\n", "publish -f -", "names no API"}, // jq's word for a name that was not found
+		{failed, "publish -f -", "run the first command again"},
+		{failedInLines, "status -f -", "run the first command again"},
 	} {
 		s.stdin = test.stdin
 		assert.Contains(t, s.want(exitUsage, strings.Fields(test.args)...).stderr, test.says)
