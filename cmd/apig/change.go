@@ -130,10 +130,10 @@ func (s *session) change() error {
 	return s.end(s.exitCode(), err)
 }
 
-// lookUp finds the environment and the APIs. A report as input brings its environment,
-// and goes to no other one.
+// lookUp finds the environment and the APIs. A report as input brings its environment, key
+// and remark, and goes with no other ones.
 func (s *session) lookUp() ([]target, error) {
-	s.report.DryRun, s.report.Key = s.dryRun, s.key
+	s.report.DryRun, s.report.Key, s.report.Remark = s.dryRun, s.key, s.remark
 	if s.versionID != "" && len(s.names) != 1 {
 		return nil, mistakef("--version-id requires exactly one API")
 	}
@@ -150,8 +150,13 @@ func (s *session) lookUp() ([]target, error) {
 		return nil, mistakef("%s is a report of the gateway %s; APIG_INSTANCE_ID is %s", s.file, was.InstanceID, s.cfg.InstanceID)
 	case was.EnvID == "":
 		return nil, mistakef("%s does not say in which environment", s.file)
+	case was.Key != "" && s.key != "" && was.Key != s.key:
+		return nil, mistakef("%s has the idempotency key %s, and --idempotency-key is %s", s.file, was.Key, s.key)
+	case was.Remark != "" && s.remark != "" && was.Remark != s.remark:
+		return nil, mistakef("%s has the remark %s, and --remark is %s", s.file, was.Remark, s.remark)
 	default:
-		env = cmp.Or(env, was.EnvID)
+		env, s.key, s.remark = cmp.Or(env, was.EnvID), cmp.Or(s.key, was.Key), cmp.Or(s.remark, was.Remark)
+		s.report.Key, s.report.Remark = s.key, s.remark
 	}
 	if env == "" && s.report.Command == "publish" {
 		env = "RELEASE"

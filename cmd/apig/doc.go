@@ -30,7 +30,8 @@
 // each result as soon as it is known, and a closing line with the exit code. A report
 // without its closing line was cut off. A report has these fields:
 //
-//	command, instance_id, env_id, env_name, idempotency_key, dry_run, interrupted, exit_code
+//	command, instance_id, env_id, env_name, idempotency_key, remark, dry_run,
+//	interrupted, exit_code
 //	asked    the APIs: in the first line of -o jsonl
 //	error    why there are no results, with error_code, status and request_id
 //	results  of each API; with -o jsonl, lines

@@ -378,7 +378,7 @@ func TestBusyTimeout(t *testing.T) {
 func TestReportKeepsItsEnvironment(t *testing.T) {
 	s := newSite(t)
 	s.Inject(gateway.Answer(http.StatusForbidden, forbidden).When(isChange))
-	was := s.want(exitNotApplied, "publish", "orders", "-e", "staging", "-o", "json").stdout
+	was := s.want(exitNotApplied, "publish", "orders", "-e", "staging", "-k", "4711", "-m", "1.4.2", "-o", "json").stdout
 	s.Inject(gateway.Unauthorized().On(gateway.OpAPIs).Always()) // neither report has results
 	failed := s.want(exitAuthentication, "publish", "orders", "-e", "staging", "-o", "json").stdout
 	failedInLines := s.want(exitAuthentication, "publish", "orders", "-e", "staging", "-o", "jsonl").stdout
@@ -388,6 +388,8 @@ func TestReportKeepsItsEnvironment(t *testing.T) {
 		stdin, args, says string
 	}{
 		{was, "publish -f - -e RELEASE", "report of the environment staging"},
+		{was, "publish -f - -k 4712", "the idempotency key 4711, and --idempotency-key is 4712"},
+		{was, "publish -f - -m 1.4.3", "the remark 1.4.2, and --remark is 1.4.3"},
 		{was, "offline -f - -y", `report of "apig publish"`},
 		{was, "offline orders", "--env is required"},
 		{was, "rollback orders", "--env is required"},
@@ -408,6 +410,10 @@ func TestReportKeepsItsEnvironment(t *testing.T) {
 	assert.Contains(t, got.stderr, "publish 1 API in staging on gateway "+s.InstanceID())
 	require.Len(t, s.Journal(), 1)
 	assert.Equal(t, s.staging, s.Journal()[0].EnvID)
+	again := s.want(exitDone, "publish", "orders", "-e", "staging", "-k", "4711", "-m", "1.4.2").report(t)
+	assert.True(t, again.Results[0].Replayed, "the key of the report was used")
+	v, _ := s.Published(s.orders, s.staging)
+	assert.True(t, strings.HasPrefix(v.Remark, "1.4.2 "), v.Remark)
 
 	s.stdin = got.stdout
 	s.want(exitDone, "publish", "-f", "-")

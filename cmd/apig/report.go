@@ -32,6 +32,7 @@ type report struct {
 	EnvID       string `json:"env_id,omitempty"`
 	EnvName     string `json:"env_name,omitempty"`
 	Key         string `json:"idempotency_key,omitempty"`
+	Remark      string `json:"remark,omitempty"`
 	DryRun      bool   `json:"dry_run,omitempty"`
 	Asked       []api  `json:"asked,omitempty"`
 	Interrupted bool   `json:"interrupted,omitempty"`
