@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -39,6 +40,9 @@ func (o *options) someAPIs(_ *cobra.Command, args []string) error {
 	}
 	return nil
 }
+
+// comment is what a line of a file of names may end with. A name may have a # in it.
+var comment = regexp.MustCompile(`(^|\s)#.*`)
 
 // readFile reads the names that the file adds: of a report all APIs, or only those that
 // are yet to be changed. The report is nil unless the file is one.
@@ -75,8 +79,7 @@ func (s *session) readFile(all bool) (*report, error) {
 		return &was, nil
 	}
 	for line := range strings.Lines(string(text)) {
-		line, _, _ = strings.Cut(line, "#")
-		if line = strings.TrimSpace(line); line == "null" {
+		if line = strings.TrimSpace(comment.ReplaceAllString(line, "")); line == "null" {
 			return nil, mistakef("%s: the line \"null\" names no API; give the report itself to --file", s.file)
 		} else if line != "" {
 			s.names = append(s.names, line)

@@ -74,8 +74,10 @@ func TestList(t *testing.T) {
 	assert.Regexp(t, `(?m)^DEFAULT/orders +`+s.orders+` +staging$`, s.run("list", "apis").stdout)
 	assert.Equal(t, "DEFAULT/orders\nDEFAULT/users\nshop/cart\n", s.run("list", "apis", "-o", "name").stdout)
 	assert.Contains(t, s.run("list", "groups", "-o", "json").stdout, `"name": "shop"`)
+	s.AddAPI("users#2")
 	s.stdin = s.run("list", "apis", "-o", "name").stdout
 	s.want(exitDone, "publish", "-f", "-") // the names are accepted again
+	assert.Len(t, s.Journal(), 5)
 }
 
 func TestCompletion(t *testing.T) {
