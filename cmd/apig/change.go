@@ -33,7 +33,9 @@ An API is a name, GROUP/NAME, or an ID. After a lost answer the command looks
 for the publication in the gateway's history; it publishes nothing twice.
 
 With --idempotency-key a job that was killed is simply run again: APIs that an
-earlier run with the same key has published are not published again.`,
+earlier run with the same key has published are not published again. Two runs
+with the same key must not run at the same time. Only a report of -o jsonl says
+something after its command was killed.`,
 		Example: `  apig publish orders users -e staging -m 1.4.2 -k "$CI_PIPELINE_ID"
   apig publish -f apis.txt -e staging -o jsonl > r.jsonl || apig settle r.jsonl
   apig publish -f r.jsonl                     # the APIs that were not applied

@@ -28,7 +28,8 @@
 // The commands publish, offline, rollback and settle write a report: with -o json
 // one object at the end; with -o jsonl a first line that names all APIs, a line for
 // each result as soon as it is known, and a closing line with the exit code. A report
-// without its closing line was cut off. A report has these fields:
+// without its closing line was cut off. A command that is killed leaves nothing of a
+// report of -o json. A report has these fields:
 //
 //	command, instance_id, env_id, env_name, idempotency_key, remark, dry_run,
 //	interrupted, exit_code
