@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/apig-go/apig"
 )
@@ -103,12 +104,27 @@ func (p *program) run(ctx context.Context, args []string) int {
 	case err == nil:
 		return exitDone
 	case !errors.As(err, &end): // a mistake in the arguments, found by cobra
-		p.say("%s: %s\nRun \"%[1]s -h\" for help.", c.CommandPath(), strings.Join(strings.Fields(err.Error()), " "))
+		text := strings.Join(strings.Fields(err.Error()), " ")
+		p.say("%s: %s\nRun \"%[1]s -h\" for help.", c.CommandPath(), text)
+		if form := formOf(args); c.Annotations["exits"] == changeExits && (form == formJSON || form == formLines) {
+			s := &session{program: p, options: &options{form: form}, outer: ctx, progress: &progress{silent: true}, report: report{Command: c.Name()}}
+			_ = s.fail(mistakef("%s", text)) // so that settle takes it for no report of a killed command
+		}
 		return exitUsage
 	case end.err != nil:
 		p.say("%s: %s", c.CommandPath(), end.err)
 	}
 	return end.code
+}
+
+// formOf is the form of the output in arguments that may have mistakes.
+func formOf(args []string) string {
+	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
+	fs.ParseErrorsAllowlist.UnknownFlags = true
+	fs.Usage = func() {}
+	form := fs.StringP("output", "o", "", "")
+	_ = fs.Parse(args)
+	return *form
 }
 
 // exitCodeOf is the exit code after an error that concerns all of a command. ctx

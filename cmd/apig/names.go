@@ -57,7 +57,7 @@ func (s *session) readFile(all bool) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if text = bytes.TrimPrefix(text, []byte("\ufeff")); bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
+	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
 		was, err := readReport(text)
 		if err != nil {
 			return nil, err
@@ -104,7 +104,7 @@ func (p *program) readInput(path string) (text []byte, err error) {
 	if err != nil {
 		return nil, &exit{exitUsage, err}
 	}
-	return text, nil
+	return bytes.TrimPrefix(text, []byte("\ufeff")), nil
 }
 
 // find looks up the APIs that the command is about, each once. A target that was not

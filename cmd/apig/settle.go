@@ -21,11 +21,12 @@ writes the report again. It changes nothing on the gateway. The exit code is the
 exit code of the whole report.
 
 A report of -o jsonl that was cut off, because its command was killed, names the
-APIs that are missing in it. A report of -o json is then empty. The missing APIs
-stay unknown. Run the same command again, with its --idempotency-key; without a
-key see "apig status" first, and change the APIs that have not changed.`,
-		Example: `  apig publish orders -e staging -o json > r.json || apig settle r.json
-  apig settle r.json -o json > settled.json
+APIs that are missing in it. A report of -o json is then empty: where a command
+may be killed, use -o jsonl. The missing APIs stay unknown. Run the same command
+again, with its --idempotency-key; without a key see "apig status" first, and
+change the APIs that have not changed.`,
+		Example: `  apig publish orders -e staging -o jsonl > r.jsonl || apig settle r.jsonl
+  apig settle r.jsonl -o json > settled.json
   apig publish -f settled.json            # the APIs that were not applied`,
 		Args: cobra.MaximumNArgs(1),
 	}
@@ -46,7 +47,8 @@ func (s *session) settle() error {
 		return s.fail(err)
 	case was.Command == "" && len(was.Results) == 0:
 		return s.fail(&exit{exitUnknown, errors.New(`the report is empty or cut off, and every change may have been made: ` +
-			`run the same command again with its --idempotency-key, if it had one; otherwise see "apig status" first`)})
+			`run the same command again with its --idempotency-key, if it had one; otherwise see "apig status" first; ` +
+			`a report of -o jsonl names the APIs even then`)})
 	}
 	whole := was.ExitCode
 	s.report = was

@@ -163,7 +163,24 @@ func TestAdviceForACutReport(t *testing.T) {
 		assert.Contains(t, s.want(exitUsage, name, "-f", "-").stderr, advice)
 	}
 	s.stdin = `{"command":"publish","results":[{"api":`
-	assert.Contains(t, s.want(exitUnknown, "settle").stderr, "run the same command again with its --idempotency-key, if it had one")
+	advice := s.want(exitUnknown, "settle").stderr
+	assert.Contains(t, advice, "run the same command again with its --idempotency-key, if it had one")
+	assert.Contains(t, advice, "report of -o jsonl names the APIs even then")
+}
+
+// A mistake in the arguments is in the report as well: to settle it is no killed command.
+func TestMistakesAreReported(t *testing.T) {
+	s := newSite(t)
+	for _, args := range []string{
+		"publish orders --dry-rum -o json", "publish -ojsonl", "publish orders -e staging -o=json -p 0", "publish -o json orders --idempotency-key=",
+		"offline orders --output=jsonl", "rollback -yo json -e staging", "publsh orders -e staging --output json", "settle a b -o jsonl",
+	} {
+		got := s.want(exitUsage, strings.Fields(args)...)
+		assert.Contains(t, got.stderr, got.report(t).Error)
+		s.stdin = "\ufeff" + got.stdout // which a PowerShell adds
+		assert.Contains(t, s.want(exitUsage, "settle").stderr, got.report(t).Error)
+	}
+	assert.Empty(t, s.want(exitUsage, "publish", "-o", "name").stdout)
 }
 
 // Whatever a report says, it is read or refused, and what is cut off is unknown.
