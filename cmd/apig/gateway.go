@@ -83,10 +83,12 @@ language can be tested against it, and talks to one that runs.`,
 const (
 	startExits = `  0    interrupted: this is how it ends
   64   usage: a flag, a port that is in use, or a file that cannot be written
+  74   stdout could not be written
 `
 	controlExits = `  0    done
   1    no gateway answers, or it refuses the request
   64   usage
+  74   stdout could not be written
   130  interrupted
 `
 )

@@ -17,13 +17,14 @@ import (
 	"github.com/apig-go/apig"
 )
 
-// The exit codes. 64 and 77 are EX_USAGE and EX_NOPERM of sysexits.h; 130 is the
-// exit code that a shell makes of SIGINT.
+// The exit codes. 64, 74 and 77 are EX_USAGE, EX_IOERR and EX_NOPERM of sysexits.h; 130
+// is the exit code that a shell makes of SIGINT.
 const (
 	exitDone           = 0
 	exitNotApplied     = 1
 	exitUnknown        = 2
 	exitUsage          = 64
+	exitOutput         = 74
 	exitAuthentication = 77
 	exitInterrupted    = 130
 )
@@ -34,12 +35,14 @@ const (
   1    not applied: at least one change was not made
   2    unknown: at least one change may have been made; run "apig settle REPORT"
   64   usage or configuration; nothing was sent
+  74   stdout could not be written
   77   the credentials were refused
   130  interrupted; nothing has changed
 `
 	readExits = `  0    done
   1    something was not found, or could not be read
   64   usage or configuration; nothing was sent
+  74   stdout could not be written
   77   the credentials were refused
   130  interrupted
 `
@@ -93,12 +96,20 @@ func (e *exit) Unwrap() error { return e.err }
 
 // run is the whole program. ctx ends when it is interrupted.
 func (p *program) run(ctx context.Context, args []string) int {
+	out := &output{Writer: p.stdout}
+	p.stdout = out
 	root := p.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	c, err := root.ExecuteContextC(ctx)
+	if why := out.failed.Load(); why != nil {
+		p.say("stdout cannot be written: %s", *why)
+		if err == nil || errors.Is(err, *why) {
+			return exitOutput
+		}
+	}
 	var end *exit
 	switch {
 	case err == nil:
@@ -241,7 +252,7 @@ gateway for the names of APIs and environments.`,
   apig completion bash > /etc/bash_completion.d/apig
   apig completion zsh > "${fpath[1]}/_apig"
   apig completion fish > ~/.config/fish/completions/apig.fish`,
-		Annotations: map[string]string{"exits": "  0    done\n  64   usage\n"},
+		Annotations: map[string]string{"exits": "  0    done\n  64   usage\n  74   stdout could not be written\n"},
 		ValidArgs:   []string{"bash", "zsh", "fish", "powershell"},
 		Args:        oneOf,
 		RunE: func(c *cobra.Command, args []string) error {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -45,12 +46,27 @@ func (p *program) say(format string, args ...any) {
 	fmt.Fprintf(p.stderr, format+"\n", args...)
 }
 
+// output is stdout. It keeps the first error.
+type output struct {
+	io.Writer
+	failed atomic.Pointer[error]
+}
+
+// Write writes, and keeps the error.
+func (o *output) Write(text []byte) (int, error) {
+	n, err := o.Writer.Write(text)
+	if err != nil {
+		o.failed.CompareAndSwap(nil, &err)
+	}
+	return n, err
+}
+
 // writeJSON writes a value to stdout, or to stderr once stdout accepts no more:
 // the outcome of a change must not be lost. indent is empty for one line.
 func (p *program) writeJSON(v any, indent string) {
 	text := encode(v, indent)
 	if _, err := p.stdout.Write(text); err != nil && p.stdout != p.stderr {
-		p.say("stdout cannot be written (%s); the output continues on stderr:", err)
+		p.say("the output continues on stderr:")
 		p.stdout = p.stderr
 		_, _ = p.stderr.Write(text) // if that fails too, no place is left
 	}
@@ -86,9 +102,7 @@ func (p *program) table(rows [][]string) {
 			}
 		}
 	}
-	if _, err := io.WriteString(p.stdout, layout(rows, width(p.stdout))); err != nil {
-		p.say("stdout cannot be written: %s", err)
-	}
+	_, _ = io.WriteString(p.stdout, layout(rows, width(p.stdout))) // run reports the error
 }
 
 // layout aligns the columns of rows. On a terminal, which has a width, columns that do
@@ -190,6 +204,9 @@ func age(t time.Time) string {
 
 // terminalOf is the file if a reader or writer is a terminal.
 func terminalOf(stream any) (*os.File, bool) {
+	if out, ok := stream.(*output); ok {
+		stream = out.Writer
+	}
 	f, ok := stream.(*os.File)
 	return f, ok && term.IsTerminal(int(f.Fd()))
 }

@@ -95,11 +95,17 @@ func TestReportWithoutReader(t *testing.T) {
 	reader.CloseWithError(errors.New("broken pipe"))
 	s.stdout = gone
 	for _, form := range []string{"jsonl", "json"} {
-		got := s.want(exitDone, "publish", "orders", "users", "-o", form)
+		got := s.want(exitOutput, "publish", "orders", "users", "-o", form)
 		assert.Equal(t, 1, strings.Count(got.stderr, "broken pipe"))
 		assert.Contains(t, got.stderr, s.inEffect(s.orders, release))
 		assert.Contains(t, got.stderr, s.inEffect(s.users, release))
 	}
+	for _, args := range []string{
+		"publish orders -o name", "status -o table", "list apis -o name", "list apis -o json", "doctor", "completion bash", "publish -h", "--version",
+	} {
+		assert.Contains(t, s.want(exitOutput, strings.Fields(args)...).stderr, "stdout cannot be written: broken pipe")
+	}
+	s.want(exitNotApplied, "publish", "nothing", "-o", "name")
 }
 
 // On a terminal one line is rewritten, never longer than the terminal is wide, and

@@ -140,6 +140,7 @@ func TestSignals(t *testing.T) {
 	var stderr strings.Builder
 	cmd := command(g, "publish", g.AddAPI("first"))
 	cmd.Stdout, cmd.Stderr = writer, &stderr
-	require.NoError(t, cmd.Run())
+	_ = cmd.Run()
+	assert.Equal(t, exitOutput, cmd.ProcessState.ExitCode())
 	assert.Contains(t, stderr.String(), `"version_id"`)
 }
