@@ -122,7 +122,7 @@ func (s *session) change() error {
 		s.forEach(targets, 1, s.parallel, s.plan)
 	case len(targets) > 0 && !s.agreed(what, targets):
 		err = errors.New("not confirmed; nothing has changed")
-		s.progress.silent = true
+		s.progress.silent, s.progress.quiet = true, false
 		s.forEach(targets, len(targets), 1, func(all []target) []result { return notSent(all, err) })
 	case s.batch:
 		s.forEach(targets, batchSize, batchParallel, s.sendBatch)

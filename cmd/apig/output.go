@@ -216,6 +216,7 @@ func terminalOf(stream any) (*os.File, bool) {
 type progress struct {
 	p      *program
 	silent bool
+	quiet  bool       // only what has failed is shown
 	brief  bool       // the table with each failure follows on the same terminal
 	width  func() int // columns of the terminal; nil if stderr is none
 	colour bool
@@ -251,8 +252,8 @@ func (pr *progress) start(total int) {
 func (pr *progress) add(to result) {
 	*[]*int{&pr.done, &pr.notSent, &pr.failed, &pr.unknown}[to.attention()]++
 	switch {
-	case pr.silent:
-	case pr.width == nil:
+	case pr.silent && (!pr.quiet || to.Error == ""):
+	case pr.width == nil || pr.quiet:
 		fmt.Fprintf(pr.p.stderr, "%d/%d %s\n", pr.seen(), pr.total, pr.line(to))
 	case to.Error != "" && !to.notSent && !pr.brief: // it stays above the line that is rewritten
 		fmt.Fprintf(pr.p.stderr, "\r\x1b[K%s\n", pr.line(to))

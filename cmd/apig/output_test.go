@@ -80,6 +80,9 @@ not applied +DEFAULT/third +`+third+` +.*
 unknown +DEFAULT/orders +`+s.orders+` `, got.stdout)
 	assert.Contains(t, got.stderr, "1 done, 1 unknown, 2 failed, 1 not sent")
 	assert.Equal(t, "DEFAULT/fourth\n", s.want(exitUnknown, append(args, "name")...).stdout)
+	quiet := s.want(exitUnknown, append(args, "name", "-q")...).stderr
+	assert.Contains(t, quiet, "publish DEFAULT/users: not_applied: ")
+	assert.NotContains(t, quiet, "DEFAULT/fourth")
 
 	// Where the report was not asked for, an unknown outcome is saved for settle.
 	saved := regexp.MustCompile(`run "apig settle (.*)"`).FindStringSubmatch(got.stderr)

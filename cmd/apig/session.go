@@ -60,6 +60,7 @@ func (p *program) begin(c *cobra.Command, o *options) *session {
 		o.form = formJSON
 	}
 	s.progress.brief = terminal && o.form == formTable
+	s.progress.quiet = o.quiet && !s.progress.brief
 	s.progress.silent = o.quiet || terminal && o.form == formLines // each line shows how far it is
 	return s
 }
