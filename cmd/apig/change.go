@@ -53,7 +53,8 @@ func (p *program) offlineCommand() *cobra.Command {
 		Use:   "offline [API...] -e ENV [flags]",
 		Short: "Take APIs offline in an environment",
 		Long: `Takes APIs offline in an environment and reports each. An API is a name,
-GROUP/NAME, or an ID. On a terminal the command asks first.`,
+GROUP/NAME, or an ID. On a terminal the command asks first; where stdin is none,
+it then requires --yes.`,
 		Example: `  apig offline orders -e staging
   apig offline -g shop -e staging --batch --if-published --yes`,
 	}, "name or ID of the `environment`; required, unless --file is a report")
@@ -70,7 +71,8 @@ func (p *program) rollbackCommand() *cobra.Command {
 		Short: "Put an earlier version into effect again",
 		Long: `Puts the version into effect again that was published before the current one,
 or the version of --version-id. --dry-run shows both; "apig versions" lists all.
-On a terminal the command asks first.`,
+On a terminal the command asks first; where stdin is none, it then requires
+--yes.`,
 		Example: `  apig rollback orders -e staging --dry-run
   apig rollback orders -e staging
   apig rollback orders --version-id ee1a5a38d3d3493abf1dc4ed6cacfa0b`,
@@ -117,6 +119,9 @@ func (s *session) change() error {
 	if s.versionID != "" {
 		what += " to version " + s.versionID
 	}
+	if s.dryRun && !s.quiet {
+		s.say("dry run: %s", what)
+	}
 	switch {
 	case s.dryRun || slices.ContainsFunc(targets, func(t target) bool { return t.err != nil }):
 		s.forEach(targets, 1, s.parallel, s.plan)
@@ -136,6 +141,9 @@ func (s *session) change() error {
 // and remark, and goes with no other ones.
 func (s *session) lookUp() ([]target, error) {
 	s.report.DryRun, s.report.Key, s.report.Remark = s.dryRun, s.key, s.remark
+	if s.report.Command != "publish" && s.seen && !s.asks && !s.yes && !s.dryRun {
+		return nil, mistakef("stdin is no terminal on which to ask before the change; add --yes")
+	}
 	if s.versionID != "" && len(s.names) != 1 {
 		return nil, mistakef("--version-id requires exactly one API")
 	}

@@ -32,6 +32,7 @@ type site struct {
 
 	stdin  string
 	asks   bool      // stdin is a terminal
+	seen   bool      // stdout or stderr is one
 	stdout io.Writer // nil for what run returns
 	// The waits of the policy. Inside a bubble of synctest they may be the real
 	// ones.
@@ -69,7 +70,7 @@ func (s *site) runUntil(ctx context.Context, args ...string) ran {
 	transport := s.Transport()
 	defer transport.CloseIdleConnections()
 	p := &program{
-		stdin: strings.NewReader(s.stdin), asks: s.asks, stdout: s.stdout,
+		stdin: strings.NewReader(s.stdin), asks: s.asks, seen: s.seen, stdout: s.stdout,
 		getenv: func(string) string { return "" },
 		config: func() (apig.Config, error) {
 			return apig.Config{

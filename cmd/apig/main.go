@@ -53,7 +53,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	_, asks := terminalOf(os.Stdin)
-	p := &program{stdin: os.Stdin, asks: asks, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, config: apig.ConfigFromEnv}
+	seen := width(os.Stdout)+width(os.Stderr) > 0
+	p := &program{stdin: os.Stdin, asks: asks, seen: seen, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, config: apig.ConfigFromEnv}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
 
@@ -61,6 +62,7 @@ func main() {
 type program struct {
 	stdin          io.Reader
 	asks           bool // stdin is a terminal, so that a question can be answered
+	seen           bool // stdout or stderr is a terminal, so that a question is expected
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	config         func() (apig.Config, error)

@@ -187,7 +187,8 @@ func TestConfirmation(t *testing.T) {
 		{"offline orders -e staging -y", "no\n", "offline 1 API in staging", exitDone},
 		{"rollback orders -e staging", "no\n", "rollback 1 API in staging", exitNotApplied},
 		{"rollback orders -e staging", "y\n", "rollback 1 API in staging", exitDone},
-		{"rollback orders -e staging -n", "", "would go back to", exitDone},
+		{"rollback orders -e staging -n", "", "dry run: rollback 1 API in staging on gateway " + s.InstanceID(), exitDone},
+		{"publish orders -e staging -n", "", "dry run: publish 1 API in staging", exitDone},
 		{"publish orders -e staging", "", "publish 1 API in staging", exitDone},
 	} {
 		s.publish(s.orders, s.staging, "1")
@@ -205,6 +206,16 @@ func TestConfirmation(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	assert.Equal(t, exitInterrupted, s.runUntil(ctx, "offline", s.orders, "-e", "RELEASE").code)
+
+	// A person looks on, and stdin is a pipe: that is no yes.
+	s.asks, s.seen, s.stdin = false, true, "orders\n"
+	before := s.changes()
+	for _, command := range []string{"offline", "rollback"} {
+		assert.Contains(t, s.want(exitUsage, command, "-f", "-", "-e", "staging").stderr, "add --yes")
+	}
+	assert.Equal(t, before, s.changes())
+	s.want(exitDone, "offline", "-f", "-", "-e", "staging", "--dry-run")
+	s.want(exitDone, "offline", "-f", "-", "-e", "staging", "--yes")
 }
 
 // A table that is too wide for the terminal goes on beneath each row, and long text

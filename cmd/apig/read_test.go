@@ -150,7 +150,7 @@ func TestRollback(t *testing.T) {
 	} {
 		to := s.want(exitDone, "rollback", "orders", arg, "--dry-run").report(t).Results[0]
 		assert.Equal(t, want, [2]string{to.InEffect.VersionID, to.Target.VersionID})
-		assert.Regexp(t, `^in effect: (3|elsewhere) \(`+want[0]+`\), published \S+ ago; would go back to (1|2|elsewhere) \(`+want[1]+`\), published \S+ ago$`, to.note())
+		assert.Regexp(t, `^in effect: (3|elsewhere) \(`+want[0]+`\), published \S+ ago; would go back in (staging|RELEASE) to (1|2|elsewhere) \(`+want[1]+`\), published \S+ ago$`, to.note())
 	}
 	require.Equal(t, current, s.inEffect(s.orders, s.staging), "a dry run changes nothing")
 

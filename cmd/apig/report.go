@@ -149,7 +149,7 @@ func (to *result) note() string {
 		note = fmt.Sprintf("in effect: %s", to.InEffect)
 	}
 	if to.Target != nil {
-		note += fmt.Sprintf("; would go back to %s", to.Target)
+		note += fmt.Sprintf("; would go back in %s to %s", cmp.Or(to.Target.EnvName, to.Target.EnvID), to.Target)
 	}
 	return note
 }
