@@ -96,15 +96,14 @@ func (d *doctor) run() int {
 	} else if skew != nil {
 		d.found("clock", "within %v of the gateway's", max(time.Second, skew.Abs().Round(time.Second)))
 	}
-	if errors.Is(err, apig.ErrUnauthorized) {
-		d.failed("access", "the credentials were refused: %s; renew them, or check the project", message(err))
-		return exitAuthentication
-	} else if err != nil {
+	if err != nil {
 		d.failed("access", "%s%s", message(err), advice(err))
 		return exitCodeOf(d.outer, err)
 	}
 	d.found("access", "the credentials are accepted; %s", plural(len(all), "environment"))
-	d.history()
+	if err := d.history(); err != nil {
+		return exitCodeOf(d.outer, err)
+	}
 	for _, made := range d.checks {
 		if !made.OK {
 			return exitNotApplied
@@ -115,26 +114,29 @@ func (d *doctor) run() int {
 
 // history reads the versions of one API: without that right, every lost answer is
 // an unknown outcome.
-func (d *doctor) history() {
+func (d *doctor) history() error {
 	all, err := d.listAPIs(apig.APIQuery{})
 	switch {
 	case err != nil:
 		d.failed("APIs", "%s%s", message(err), advice(err))
-		return
+		return err
 	case len(all) == 0:
 		d.found("history", "not tried: the gateway has no API")
-		return
+		return nil
 	}
 	if _, err = d.versions(all[0].APIID, ""); err != nil {
 		d.failed("history", "%s%s; without it a lost answer stays unknown", message(err), advice(err))
-		return
+		return err
 	}
 	d.found("history", "readable (tried with %s)", all[0].APIName)
+	return nil
 }
 
 // advice is what to do about an error.
 func advice(err error) string {
 	switch {
+	case errors.Is(err, apig.ErrUnauthorized):
+		return "; renew the credentials, or check the project"
 	case errors.Is(err, apig.ErrForbidden):
 		return "; give the user the right apig:apis:get, or a role with it"
 	case errors.Is(err, apig.ErrNotFound):

@@ -21,7 +21,9 @@ func TestDoctor(t *testing.T) {
 		says    []string
 	}{
 		"all well":        {func(*site) {}, exitDone, []string{"ok  clock", "ok  access", "ok  history", "readable (tried with orders)"}},
-		"refused":         {func(s *site) { s.Inject(gateway.Unauthorized().Always()) }, exitAuthentication, []string{"FAILED  access", "renew them"}},
+		"refused":         {func(s *site) { s.Inject(gateway.Unauthorized().Always()) }, exitAuthentication, []string{"FAILED  access", "renew the credentials"}},
+		"refused later":   {func(s *site) { s.Inject(gateway.Unauthorized().On(gateway.OpAPIs).Always()) }, exitAuthentication, []string{"FAILED  APIs", "renew the credentials"}},
+		"refused at last": {func(s *site) { s.Inject(gateway.Unauthorized().On(gateway.OpHistory).Always()) }, exitAuthentication, []string{"FAILED  history", "renew the credentials"}},
 		"no right":        {func(s *site) { s.historyForbidden(0) }, exitNotApplied, []string{"FAILED  history", "apig:apis:get", "stays unknown"}},
 		"another clock":   {func(s *site) { s.SetDateSkew(-10 * time.Minute) }, exitNotApplied, []string{"FAILED  clock", "off by ", "NTP"}},
 		"a clock ahead":   {func(s *site) { s.SetDateSkew(10 * time.Minute) }, exitNotApplied, []string{"FAILED  clock", "off by -"}},
