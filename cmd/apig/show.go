@@ -19,7 +19,7 @@ func (p *program) statusCommand() *cobra.Command {
 names it shows all APIs of the gateway.`,
 		Example: `  apig status
   apig status orders shop/cart -e staging
-  apig status -o json | jq -r '.apis[] | select(.versions == []) | .api'`,
+  apig status -o json | jq -r '.apis[] | select(.versions == []) | .api_id'`,
 	})
 }
 
