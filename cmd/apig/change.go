@@ -79,9 +79,6 @@ On a terminal the command asks first; where stdin is none, it then requires
 	}, "name or ID of the `environment`; required without --version-id")
 	c.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	c.Flags().StringVar(&o.versionID, "version-id", "", "`ID` of the version; it belongs to one API and one environment")
-	for _, other := range []string{"env", "file", "group"} {
-		c.MarkFlagsMutuallyExclusive(other, "version-id")
-	}
 	return c
 }
 
@@ -144,8 +141,8 @@ func (s *session) lookUp() ([]target, error) {
 	if s.report.Command != "publish" && s.seen && !s.asks && !s.yes && !s.dryRun {
 		return nil, mistakef("stdin is no terminal on which to ask before the change; add --yes")
 	}
-	if s.versionID != "" && len(s.names) != 1 {
-		return nil, mistakef("--version-id requires exactly one API")
+	if s.versionID != "" && (len(s.names) != 1 || s.env != "" || s.file != "" || s.group != "") {
+		return nil, mistakef("--version-id says in which environment: name one API, without --env, --file and --group")
 	}
 	was, err := s.readFile(false)
 	if err != nil {

@@ -92,8 +92,8 @@ func timeFlag(c *cobra.Command, into *time.Duration, name, usage string) {
 			return fmt.Errorf("it has no unit; did you mean %ss?", s)
 		case err != nil:
 			return errors.New("it is not a time such as 30s or 5m")
-		case *into <= 0:
-			return errors.New("it must be more than zero")
+		case *into < time.Millisecond:
+			return errors.New("it must be at least 1ms")
 		}
 		return nil
 	})

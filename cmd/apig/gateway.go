@@ -93,6 +93,17 @@ const (
 `
 )
 
+// gatewayFlags puts the names of flags into the messages of the gateway's settings.
+var gatewayFlags = strings.NewReplacer(
+	"an access key and its secret key", "--ak and --sk",
+	"a user and the password", "--user and --password",
+	"the share of faults", "--faults",
+	"the number of APIs", "--many",
+	"a file for the certificate needs TLS", "--cert-file requires --tls",
+	"names of the gateway need leave to listen for other machines", "--hosts requires --allow-remote",
+	"is not a loopback address", "is not a loopback address; other machines require --allow-remote",
+)
+
 func (p *program) gatewayStartCommand() *cobra.Command {
 	var s gateway.Settings
 	c := &cobra.Command{
@@ -115,7 +126,7 @@ APIGTEST_PASSWORD, or from the file that the same name with _FILE names.`,
 				return &exit{exitUsage, err}
 			}
 			if err := s.Check(); err != nil {
-				return err
+				return errors.New(gatewayFlags.Replace(err.Error()))
 			}
 			if err := gateway.Run(c.Context(), s, p.stdout, p.stderr); err != nil {
 				return &exit{exitUsage, err}

@@ -114,9 +114,10 @@ func TestRefusedByIAM(t *testing.T) {
 }
 
 func TestGatewayUsage(t *testing.T) {
-	for _, args := range [][]string{
-		{"--region", ""}, {"--ak", "AK"}, {"--addr", "0.0.0.0:0"}, {"orders"}, {"--env-file", t.TempDir() + "/nowhere/env"},
+	for args, says := range map[string]string{
+		"--region=": "--region", "--ak AK": "--sk", "--faults 2": "--faults 2", "--addr 0.0.0.0:0": "--allow-remote", "--hosts gw": "--hosts",
+		"orders": "orders", "--env-file " + t.TempDir() + "/nowhere/env": "nowhere",
 	} {
-		assert.NotEmpty(t, onSystem(t, exitUsage, append([]string{"gateway", "start"}, args...)...).stderr)
+		assert.Contains(t, onSystem(t, exitUsage, append([]string{"gateway", "start"}, strings.Fields(args)...)...).stderr, says)
 	}
 }

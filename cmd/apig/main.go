@@ -170,6 +170,9 @@ func message(err error) string {
 var userWords = strings.NewReplacer(
 	"invalid argument: ", "",
 	"; the keys of an ECS server's agency are not looked up: set Config.Auth to KeyAuth(&ECSKeys{})", "",
+	"Auth: the token", "the token (HW_AUTH_TOKEN)",
+	"Auth: the access key", "the access key (HW_ACCESS_KEY, HUAWEICLOUD_SDK_AK or the credentials file)",
+	"Auth: the secret key", "the secret key (HW_SECRET_KEY, HUAWEICLOUD_SDK_SK or the credentials file)",
 	"IAM.Endpoint", "HW_AUTH_URL",
 	"IAM.Username", "HW_USER_NAME",
 	"IAM.UserID", "HW_USER_ID",
