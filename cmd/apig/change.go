@@ -79,6 +79,7 @@ On a terminal the command asks first; where stdin is none, it then requires
 	}, "name or ID of the `environment`; required without --version-id")
 	c.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	c.Flags().StringVar(&o.versionID, "version-id", "", "`ID` of the version; it belongs to one API and one environment")
+	complete(c, "version-id")
 	return c
 }
 

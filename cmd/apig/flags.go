@@ -78,6 +78,7 @@ func (o *options) defineAPIs(p *program, c *cobra.Command, ofReport, env string)
 	fs := c.Flags()
 	fs.StringVarP(&o.file, "file", "f", "", "`file` with one name or ID a line (# begins a comment), or a report: "+ofReport+"; - is stdin")
 	fs.StringVarP(&o.group, "group", "g", "", "name or ID of a `group`: all its APIs")
+	complete(c, "group") // with nothing, rather than with files
 	c.MarkFlagsMutuallyExclusive("file", "group")
 	fs.StringVarP(&o.env, "env", "e", "", env)
 	p.completeNames(c)

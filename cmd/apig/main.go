@@ -252,7 +252,8 @@ func (p *program) completionCommand() *cobra.Command {
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Write a script that completes commands, flags and names",
 		Long: `Writes a script for a shell. It completes commands and flags, and asks the
-gateway for the names of APIs and environments.`,
+gateway for the names of APIs and environments. In bash it requires the package
+bash-completion.`,
 		Example: `  source <(apig completion bash)
   apig completion bash > /etc/bash_completion.d/apig
   apig completion zsh > "${fpath[1]}/_apig"

@@ -86,6 +86,8 @@ func TestCompletion(t *testing.T) {
 	assert.Contains(t, s.run("__complete", "publish", "or").stdout, "\norders\n")
 	assert.Contains(t, s.run("__complete", "publish", "-e", "").stdout, "RELEASE\nstaging\n")
 	assert.Contains(t, s.run("__complete", "publish", "-o", "").stdout, "table\njson\njsonl\nname\n")
+	assert.Equal(t, ":4\n", s.run("__complete", "publish", "-g", "").stdout, "no names of files")
+	assert.Equal(t, ":4\n", s.run("__complete", "rollback", "--version-id", "").stdout)
 	assert.Contains(t, s.run("__complete", "list", "").stdout, "apis\nenvironments\ngroups\n")
 	assert.Contains(t, s.run("__complete", "roll").stdout, "rollback")
 }
