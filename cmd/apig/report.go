@@ -355,12 +355,19 @@ func (r *report) add(text json.RawMessage) error {
 // complete adds a result for each API that has none. A report without its closing
 // line was cut off: the command was killed, or what wrote the report was.
 func (r *report) complete() {
-	if r.ExitCode != nil {
-		return
-	}
-	known := map[string]bool{}
-	for _, to := range r.Results {
+	known, open := map[string]bool{}, r.Error != ""
+	for i := range r.Results {
+		to := &r.Results[i]
+		if !slices.Contains([]string{outcomeApplied, outcomeNotApplied, outcomePlanned}, to.Outcome) {
+			to.Outcome, open = outcomeUnknown, true // or a word of another version
+		}
 		known[to.APIID+"\n"+to.API] = true
+	}
+	switch {
+	case r.ExitCode != nil && *r.ExitCode == exitUnknown && !open: // the results that are to explain it are missing
+		r.ExitCode = nil
+	case r.ExitCode != nil:
+		return
 	}
 	for _, a := range r.Asked {
 		if !known[a.APIID+"\n"+a.API] {

@@ -72,7 +72,7 @@ func (s *session) settle() error {
 	code := s.exitCode()
 	switch {
 	case whole == nil && len(was.Asked) == 0: // it does not even name its APIs
-		err = errors.New("the report is not whole: its first and its last line are missing")
+		err = errors.New("the report is not whole: it does not name its APIs")
 		code, s.report.problem = exitUnknown, newProblem(err)
 	case whole == nil && code == exitUnknown:
 		err = errors.New("the report is not whole: its command was killed")
