@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -115,9 +114,9 @@ func layout(rows [][]string, width int) string {
 	for i := range begin {
 		widest, word := 0, least
 		for _, row := range rows {
-			widest = max(widest, utf8.RuneCountInString(row[i]))
+			widest = max(widest, columns(row[i]))
 			for s := range strings.FieldsSeq(row[i]) {
-				word = max(word, utf8.RuneCountInString(s))
+				word = max(word, columns(s))
 			}
 		}
 		if i == last {
@@ -145,11 +144,31 @@ func layout(rows [][]string, width int) string {
 				cell = wrap(cell, width-begin[i], "\n"+strings.Repeat(" ", begin[i]))
 			}
 			b.WriteString(cell)
-			at = begin[i] + utf8.RuneCountInString(cell)
+			at = begin[i] + columns(cell)
 		}
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+// wide are characters that take two columns of a terminal: of Chinese, Japanese and
+// Korean, and pictures.
+var wide = &unicode.RangeTable{
+	R16: []unicode.Range16{{0x1100, 0x115f, 1}, {0x2e80, 0x303e, 1}, {0x3041, 0xa4cf, 1}, {0xac00, 0xd7a3, 1}, {0xf900, 0xfaff, 1}, {0xfe30, 0xfe6f, 1}, {0xff00, 0xff60, 1}, {0xffe0, 0xffe6, 1}},
+	R32: []unicode.Range32{{0x1f300, 0x1f64f, 1}, {0x1f900, 0x1f9ff, 1}, {0x20000, 0x3fffd, 1}},
+}
+
+// columns is how many columns of a terminal a text takes.
+func columns(s string) (n int) {
+	for _, r := range s {
+		switch {
+		case unicode.Is(wide, r):
+			n += 2
+		case !unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
+			n++
+		}
+	}
+	return n
 }
 
 // wrap breaks text between words into lines of a width.
@@ -157,7 +176,7 @@ func wrap(text string, width int, newline string) string {
 	var b strings.Builder
 	at := 0
 	for word := range strings.FieldsSeq(text) {
-		n := utf8.RuneCountInString(word)
+		n := columns(word)
 		switch {
 		case at == 0:
 		case at+1+n > width:
@@ -179,11 +198,11 @@ func width(stream any) int {
 	if !ok {
 		return 0
 	}
-	columns, _, err := term.GetSize(int(f.Fd()))
-	if err != nil || columns <= 0 {
+	n, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || n <= 0 {
 		return 80
 	}
-	return columns
+	return n
 }
 
 // age is how long ago something was, in one unit; empty if that is not known.

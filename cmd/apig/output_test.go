@@ -244,6 +244,8 @@ func TestTableFitsTheTerminal(t *testing.T) {
 	} {
 		assert.Equal(t, want, layout(rows, width), "%d columns", width)
 	}
+	wide := [][]string{{"API", "ID"}, {"订单（新）", "1"}, {"カート", "2"}, {"cafe\u0301", "3"}}
+	assert.Equal(t, "API         ID\n订单（新）  1\nカート      2\ncafe\u0301        3\n", layout(wide, 0))
 	assert.Equal(t, "CHECK\n  DETAIL\ngateway\n  "+id+"\n", layout([][]string{{"CHECK", "DETAIL"}, {"gateway", id}}, 36))
 	for line := range strings.Lines(layout(rows, 20)) {
 		assert.True(t, len(line) <= 21 || strings.TrimSpace(line) == id, line)
