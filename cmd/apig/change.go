@@ -140,7 +140,7 @@ func (s *session) change() error {
 func (s *session) lookUp() ([]target, error) {
 	s.report.DryRun, s.report.Key, s.report.Remark = s.dryRun, s.key, s.remark
 	if s.report.Command != "publish" && s.seen && !s.asks && !s.yes && !s.dryRun {
-		return nil, mistakef("stdin is no terminal on which to ask before the change; add --yes")
+		return nil, mistakef("nothing has changed: stdin is no terminal on which to ask first; add --yes")
 	}
 	if s.versionID != "" && (len(s.names) != 1 || s.env != "" || s.file != "" || s.group != "") {
 		return nil, mistakef("--version-id says in which environment: name one API, without --env, --file and --group")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -104,10 +105,8 @@ func (d *doctor) run() int {
 	if err := d.history(); err != nil {
 		return exitCodeOf(d.outer, err)
 	}
-	for _, made := range d.checks {
-		if !made.OK {
-			return exitNotApplied
-		}
+	if slices.ContainsFunc(d.checks, func(made check) bool { return !made.OK }) {
+		return exitNotApplied
 	}
 	return exitDone
 }
@@ -153,21 +152,16 @@ func advice(err error) string {
 // the order of apig.ConfigFromEnv.
 func (d *doctor) credentials() string {
 	for _, source := range []struct {
-		what  string
-		names []string
+		format string // of a variable's value and its name
+		names  []string
 	}{
-		{"a token", []string{"HW_AUTH_TOKEN", "OS_AUTH_TOKEN"}},
-		{"an access key", []string{"HW_ACCESS_KEY", "OS_ACCESS_KEY"}},
-		{"a user", []string{"HW_USER_ID", "OS_USER_ID", "HW_USER_NAME", "OS_USERNAME"}},
-		{"an access key", []string{"HUAWEICLOUD_SDK_AK"}},
+		{"a token (%[2]s)", []string{"HW_AUTH_TOKEN", "OS_AUTH_TOKEN"}},
+		{"an access key (%[2]s)", []string{"HW_ACCESS_KEY", "OS_ACCESS_KEY"}},
+		{"the user %[1]s (%[2]s)", []string{"HW_USER_ID", "OS_USER_ID", "HW_USER_NAME", "OS_USERNAME"}},
+		{"an access key (%[2]s)", []string{"HUAWEICLOUD_SDK_AK"}},
 	} {
-		name := d.firstSet(source.names...)
-		switch {
-		case name == "":
-		case source.what == "a user":
-			return fmt.Sprintf("the user %s (%s)", d.getenv(name), name)
-		default:
-			return fmt.Sprintf("%s (%s)", source.what, name)
+		if name := d.firstSet(source.names...); name != "" {
+			return fmt.Sprintf(source.format, d.getenv(name), name)
 		}
 	}
 	return fmt.Sprintf("an access key (%s)", cmp.Or(d.getenv("HUAWEICLOUD_SDK_CREDENTIALS_FILE"), "~/.huaweicloud/credentials"))

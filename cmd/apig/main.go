@@ -34,17 +34,14 @@ const (
 	changeExits = `  0    done
   1    not applied: at least one change was not made
   2    unknown: at least one change may have been made; run "apig settle REPORT"
-  64   usage or configuration; nothing was sent
+` + laterExits
+	readExits = `  0    done
+  1    something was not found, or could not be read
+` + laterExits
+	laterExits = `  64   usage or configuration; nothing was sent
   74   stdout could not be written
   77   the credentials were refused
   130  interrupted; nothing has changed
-`
-	readExits = `  0    done
-  1    something was not found, or could not be read
-  64   usage or configuration; nothing was sent
-  74   stdout could not be written
-  77   the credentials were refused
-  130  interrupted
 `
 )
 
@@ -86,15 +83,7 @@ func ended(code int, err error) error {
 func mistakef(format string, args ...any) error { return &exit{exitUsage, fmt.Errorf(format, args...)} }
 
 // Error is the text of the error, if there is one.
-func (e *exit) Error() string {
-	if e.err == nil {
-		return fmt.Sprintf("exit code %d", e.code)
-	}
-	return e.err.Error()
-}
-
-// Unwrap returns the error.
-func (e *exit) Unwrap() error { return e.err }
+func (e *exit) Error() string { return fmt.Sprint(e.err) }
 
 // run is the whole program. ctx ends when it is interrupted.
 func (p *program) run(ctx context.Context, args []string) int {
@@ -262,15 +251,12 @@ bash-completion.`,
 		ValidArgs:   []string{"bash", "zsh", "fish", "powershell"},
 		Args:        oneOf,
 		RunE: func(c *cobra.Command, args []string) error {
-			switch args[0] {
-			case "bash":
-				return c.Root().GenBashCompletionV2(p.stdout, true)
-			case "zsh":
-				return c.Root().GenZshCompletion(p.stdout)
-			case "fish":
-				return c.Root().GenFishCompletion(p.stdout, true)
-			}
-			return c.Root().GenPowerShellCompletionWithDesc(p.stdout)
+			return map[string]func(io.Writer) error{
+				"bash":       func(w io.Writer) error { return c.Root().GenBashCompletionV2(w, true) },
+				"zsh":        c.Root().GenZshCompletion,
+				"fish":       func(w io.Writer) error { return c.Root().GenFishCompletion(w, true) },
+				"powershell": c.Root().GenPowerShellCompletionWithDesc,
+			}[args[0]](p.stdout)
 		},
 	}
 }

@@ -151,18 +151,13 @@ func layout(rows [][]string, width int) string {
 	return b.String()
 }
 
-// wide are characters that take two columns of a terminal: of Chinese, Japanese and
-// Korean, and pictures.
-var wide = &unicode.RangeTable{
-	R16: []unicode.Range16{{0x1100, 0x115f, 1}, {0x2e80, 0x303e, 1}, {0x3041, 0xa4cf, 1}, {0xac00, 0xd7a3, 1}, {0xf900, 0xfaff, 1}, {0xfe30, 0xfe6f, 1}, {0xff00, 0xff60, 1}, {0xffe0, 0xffe6, 1}},
-	R32: []unicode.Range32{{0x1f300, 0x1f64f, 1}, {0x1f900, 0x1f9ff, 1}, {0x20000, 0x3fffd, 1}},
-}
-
-// columns is how many columns of a terminal a text takes.
+// columns is how many columns of a terminal a text takes. A character of Chinese,
+// Japanese or Korean, and a picture, takes two.
 func columns(s string) (n int) {
 	for _, r := range s {
 		switch {
-		case unicode.Is(wide, r):
+		case r >= 0x1100 && r <= 0x115f, r >= 0x2e80 && r <= 0xa4cf, r >= 0xac00 && r <= 0xd7a3, r >= 0xf900 && r <= 0xfaff,
+			r >= 0xfe30 && r <= 0xfe6f, r >= 0xff00 && r <= 0xff60, r >= 0xffe0 && r <= 0xffe6, r >= 0x1f300 && r <= 0x3fffd:
 			n += 2
 		case !unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
 			n++

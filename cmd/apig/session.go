@@ -53,12 +53,7 @@ func (p *program) begin(c *cobra.Command, o *options) *session {
 	s.ctx, s.cancel = context.WithTimeoutCause(s.outer, o.timeout, fmt.Errorf("--timeout %v is over", o.timeout))
 	s.progress = p.newProgress(o, c.Name())
 	_, terminal := terminalOf(p.stdout)
-	switch {
-	case o.form == "" && terminal:
-		o.form = formTable
-	case o.form == "":
-		o.form = formJSON
-	}
+	o.form = cmp.Or(o.form, map[bool]string{true: formTable, false: formJSON}[terminal])
 	s.progress.brief = terminal && o.form == formTable
 	s.progress.quiet = o.quiet && !s.progress.brief
 	s.progress.silent = o.quiet || terminal && o.form == formLines // each line shows how far it is
