@@ -34,8 +34,7 @@ for the publication in the gateway's history; it publishes nothing twice.
 
 With --idempotency-key a job that was killed is simply run again: APIs that an
 earlier run with the same key has published are not published again. Two runs
-with the same key must not run at the same time. Only a report of -o jsonl says
-something after its command was killed.`,
+with one key must not run at once. After a kill only -o jsonl leaves a report.`,
 		Example: `  apig publish orders users -e staging -m 1.4.2 -k "$CI_PIPELINE_ID"
   apig publish -f apis.txt -e staging -o jsonl > r.jsonl || apig settle r.jsonl
   apig publish -f r.jsonl                     # the APIs that were not applied
@@ -53,8 +52,7 @@ func (p *program) offlineCommand() *cobra.Command {
 		Use:   "offline [API...] -e ENV [flags]",
 		Short: "Take APIs offline in an environment",
 		Long: `Takes APIs offline in an environment and reports each. An API is a name,
-GROUP/NAME, or an ID. On a terminal the command asks first; where stdin is none,
-it then requires --yes.`,
+GROUP/NAME, or an ID. On a terminal the command asks first, or requires --yes.`,
 		Example: `  apig offline orders -e staging
   apig offline -g shop -e staging --batch --if-published --yes`,
 	}, "name or ID of the `environment`; required, unless --file is a report")
@@ -71,8 +69,7 @@ func (p *program) rollbackCommand() *cobra.Command {
 		Short: "Put an earlier version into effect again",
 		Long: `Puts the version into effect again that was published before the current one,
 or the version of --version-id. --dry-run shows both; "apig versions" lists all.
-On a terminal the command asks first; where stdin is none, it then requires
---yes.`,
+On a terminal the command asks first, or requires --yes.`,
 		Example: `  apig rollback orders -e staging --dry-run
   apig rollback orders -e staging
   apig rollback orders --version-id ee1a5a38d3d3493abf1dc4ed6cacfa0b`,
@@ -108,11 +105,7 @@ func (s *session) change() error {
 	if err != nil {
 		return s.fail(err)
 	}
-	apis := make([]api, len(targets))
-	for i, t := range targets {
-		apis[i] = t.api
-	}
-	s.begins(apis)
+	s.begins(len(targets), func(i int) api { return targets[i].api })
 	what := fmt.Sprintf("%s %s %s", s.report.Command, plural(len(targets), "API"), s.report.where())
 	if s.versionID != "" {
 		what += " to version " + s.versionID

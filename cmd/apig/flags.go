@@ -110,9 +110,6 @@ func numberFlag(c *cobra.Command, into *int, most int, name, short, usage string
 	})
 }
 
-// wrapped is the help of flags in 80 columns.
-func wrapped(fs *pflag.FlagSet) string { return fs.FlagUsagesWrapped(80) }
-
 // suggestFlag names flags that are spelt like an unknown one.
 func suggestFlag(c *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError

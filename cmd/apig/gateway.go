@@ -96,10 +96,7 @@ const (
 // gatewayFlags puts the names of flags into the messages of the gateway's settings.
 var gatewayFlags = strings.NewReplacer(
 	"an access key and its secret key", "--ak and --sk",
-	"a user and the password", "--user and --password",
 	"the share of faults", "--faults",
-	"the number of APIs", "--many",
-	"a file for the certificate needs TLS", "--cert-file requires --tls",
 	"names of the gateway need leave to listen for other machines", "--hosts requires --allow-remote",
 	"is not a loopback address", "is not a loopback address; other machines require --allow-remote",
 )

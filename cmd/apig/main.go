@@ -49,9 +49,8 @@ func main() {
 	signal.Ignore(syscall.SIGPIPE) // a reader that has gone must not take the outcomes with it
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	_, asks := terminalOf(os.Stdin)
-	seen := width(os.Stdout)+width(os.Stderr) > 0
-	p := &program{stdin: os.Stdin, asks: asks, seen: seen, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, config: apig.ConfigFromEnv}
+	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, config: apig.ConfigFromEnv}
+	p.asks, p.seen = width(p.stdin) > 0, width(p.stdout)+width(p.stderr) > 0
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
 
@@ -180,7 +179,6 @@ var userWords = strings.NewReplacer(
 )
 
 func (p *program) rootCommand() *cobra.Command {
-	cobra.AddTemplateFunc("wrapped", wrapped)
 	root := &cobra.Command{
 		Use:   "apig",
 		Short: "Publish APIs on a Huawei Cloud API Gateway",
@@ -272,7 +270,7 @@ Examples:
 {{.Example}}{{end}}
 
 Flags:
-{{wrapped .LocalFlags}}{{with .Annotations.exits}}
+{{.LocalFlags.FlagUsagesWrapped 80}}{{with .Annotations.exits}}
 Exit codes:
 {{.}}{{end}}`
 

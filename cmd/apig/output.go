@@ -247,10 +247,7 @@ type progress struct {
 const often = 100 * time.Millisecond
 
 func (p *program) newProgress(o *options, verb string) *progress {
-	pr := &progress{p: p, verb: verb, good: "done"}
-	if o.dryRun {
-		pr.good = "planned"
-	}
+	pr := &progress{p: p, verb: verb, good: map[bool]string{true: "planned", false: "done"}[o.dryRun]}
 	if _, ok := terminalOf(p.stderr); ok && p.getenv("TERM") != "dumb" && !o.verbose {
 		pr.colour = p.getenv("NO_COLOR") == ""
 		pr.width = func() int { return width(p.stderr) }

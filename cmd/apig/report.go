@@ -156,11 +156,14 @@ func (to *result) note() string {
 
 // begins begins the results. As the first line of a report names every API, a report
 // that was cut off does not look whole.
-func (s *session) begins(apis []api) {
-	s.report.Results = make([]result, len(apis))
+func (s *session) begins(n int, apiAt func(int) api) {
+	s.report.Results = make([]result, n)
 	if s.form == formLines {
 		first := s.report
-		first.Asked, first.Results, first.problem = apis, nil, problem{}
+		first.Asked, first.Results, first.problem = make([]api, n), nil, problem{}
+		for i := range n {
+			first.Asked[i] = apiAt(i)
+		}
 		s.writeJSON(first, "")
 	}
 }
@@ -363,12 +366,10 @@ func (r *report) complete() {
 		}
 		known[to.APIID+"\n"+to.API] = true
 	}
-	switch {
-	case r.ExitCode != nil && *r.ExitCode == exitUnknown && !open: // the results that are to explain it are missing
-		r.ExitCode = nil
-	case r.ExitCode != nil:
+	if r.ExitCode != nil && (*r.ExitCode != exitUnknown || open) {
 		return
 	}
+	r.ExitCode = nil // if it is a 2, the results that are to explain it are missing
 	for _, a := range r.Asked {
 		if !known[a.APIID+"\n"+a.API] {
 			r.Results = append(r.Results, result{api: a, Outcome: outcomeUnknown, problem: problem{

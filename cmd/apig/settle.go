@@ -55,11 +55,7 @@ func (s *session) settle() error {
 	s.report.Command = cmp.Or(was.Command, "settle")
 	s.report.Asked, s.report.ExitCode = nil, nil
 	var open []int
-	apis := make([]api, len(was.Results))
-	for i, to := range was.Results {
-		apis[i] = to.api
-	}
-	s.begins(apis)
+	s.begins(len(was.Results), func(i int) api { return was.Results[i].api })
 	for i, to := range was.Results {
 		if to.Outcome == outcomeUnknown {
 			open = append(open, i)
