@@ -17,7 +17,7 @@ type Inventory struct {
 	Groups       []Made     `json:"groups"`
 	Environments []Made     `json:"environments"`
 	Variables    []Variable `json:"variables,omitempty"`
-	Unset        []string   `json:"unset,omitempty"` // variables with other credentials
+	Unset        []string   `json:"unset,omitempty"` // variables that lead elsewhere
 }
 
 // Made is an API, a group or an environment.
@@ -33,10 +33,10 @@ type Variable struct {
 	Value string `json:"value"`
 }
 
-// credentialVariables name credentials, or a file or a profile with credentials, for
-// this library and the Terraform provider (HW_*), the
-// official SDKs (HUAWEICLOUD_SDK_*) and clients of OpenStack (OS_*).
-var credentialVariables = []string{
+// otherVariables would lead clients elsewhere: they name credentials, a file or a profile
+// with credentials, or the owner of a project, for this library and the Terraform provider
+// (HW_*), the official SDKs (HUAWEICLOUD_SDK_*) and clients of OpenStack (OS_*).
+var otherVariables = []string{
 	"HW_AUTH_TOKEN", "HW_ACCESS_KEY", "HW_SECRET_KEY", "HW_SECURITY_TOKEN", "HW_USER_NAME", "HW_USER_ID",
 	"HW_USER_PASSWORD", "HW_PASSWORD", "HW_DOMAIN_NAME", "HW_DOMAIN_ID", "HW_PROFILE", "HW_SHARED_CONFIG_FILE",
 	"HW_ASSUME_ROLE_AGENCY_NAME", "HW_ASSUME_ROLE_DOMAIN_NAME", "HW_ASSUME_ROLE_DOMAIN_ID",
@@ -44,7 +44,8 @@ var credentialVariables = []string{
 	"HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN", "HUAWEICLOUD_SDK_DOMAIN_ID",
 	"HUAWEICLOUD_SDK_IDP_ID", "HUAWEICLOUD_SDK_ID_TOKEN_FILE", "HUAWEICLOUD_SDK_CREDENTIALS_FILE",
 	"OS_CLOUD", "OS_AUTH_TYPE", "OS_TOKEN", "OS_AUTH_TOKEN", "OS_USERNAME", "OS_USER_ID", "OS_PASSWORD",
-	"OS_USER_DOMAIN_NAME", "OS_USER_DOMAIN_ID", "OS_ACCESS_KEY", "OS_SECRET_KEY",
+	"OS_USER_DOMAIN_NAME", "OS_USER_DOMAIN_ID", "OS_ACCESS_KEY", "OS_SECRET_KEY", "OS_AGENCY_NAME", "HW_CLOUD",
+	"OS_DOMAIN_NAME", "OS_DOMAIN_ID", "OS_PROJECT_DOMAIN_NAME", "OS_PROJECT_DOMAIN_ID", "OS_TENANT_ID",
 }
 
 // variables lead clients to the gateway and to its credentials.

@@ -257,8 +257,8 @@ func (g *process) populate() error {
 		made.Environments = append(made.Environments, Made{ID: g.AddEnvironment(name), Name: name})
 	}
 	made.Variables = s.variables(g.Gateway)
-	// Left in an environment, other credentials would win over these, or go to the gateway.
-	made.Unset = slices.DeleteFunc(slices.Clone(credentialVariables), func(name string) bool {
+	// Left in an environment, they would win over these, or go to the gateway.
+	made.Unset = slices.DeleteFunc(slices.Clone(otherVariables), func(name string) bool {
 		return slices.ContainsFunc(made.Variables, func(v Variable) bool { return v.Name == name })
 	})
 	g.made = made

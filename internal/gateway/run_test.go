@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -71,6 +72,17 @@ func TestEnvironmentFile(t *testing.T) {
 	assert.Len(t, entries, 1, "nothing was executed")
 	stop()
 	assert.Equal(t, "0 requests, 0 struck by faults, 0 changes\n", stderr.String())
+}
+
+// A variable that this library reads is set by the file, or unset: none of them is left
+// to lead a client elsewhere.
+func TestEnvironmentFileIsComplete(t *testing.T) {
+	source, err := os.ReadFile("../../env.go")
+	require.NoError(t, err)
+	text := Inventory{Variables: (&Settings{Region: "eu-de"}).variables(start(t).Gateway), Unset: otherVariables}.Shell()
+	for _, name := range regexp.MustCompile(`\b(APIG|HW|OS|HUAWEICLOUD_SDK)_[A-Z_]+`).FindAllString(string(source), -1) {
+		assert.Regexp(t, `(?m)^unset .*\b`+name+`\b|^export `+name+`=`, text)
+	}
 }
 
 func TestSettings(t *testing.T) {
