@@ -27,6 +27,8 @@ type Gateway struct {
 	pem       []byte // the certificate
 	server    *http.Server
 	life      lifetime
+	resets    atomic.Int64
+	resetting sync.RWMutex // held for reading while a request is processed
 	clock     clock
 	requests  struct {
 		mu  sync.Mutex
@@ -100,9 +102,12 @@ func (g *Gateway) Close() {
 // Reset undoes all that requests have done: publications with their versions, tokens
 // issued or expired, keys locked. It forgets
 // requests, journal and faults. All that the test has made itself stays, as do the
-// clock and the connections. A request that is being served takes effect
-// before or after the reset; late applications come as late as they were to.
+// clock and the connections. A request that began before the reset changes nothing
+// after it: it is refused, or its connection closed, and late applications are dropped.
 func (g *Gateway) Reset() {
+	g.resetting.Lock()
+	defer g.resetting.Unlock()
+	g.resets.Add(1)
 	g.faults.mu.Lock()
 	g.faults.queue, g.faults.source, g.faults.struck = nil, nil, 0
 	g.faults.mu.Unlock()

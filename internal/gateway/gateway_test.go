@@ -182,6 +182,12 @@ func TestReset(t *testing.T) {
 	assert.Equal(t, f.Requests()[2:], f.requestsSince(2))
 	assert.Equal(t, f.Journal(), f.JournalSince(-1))
 	assert.Empty(t, f.JournalSince(100))
+
+	// A request that began before a reset changes nothing after it.
+	f.Inject(Fault{Do: func(*Request) { f.Reset() }, ExpireToken: true})
+	f.publish("").refused(400, "APIG.2000", "was reset")
+	assert.Empty(t, f.Journal())
+	assert.Equal(t, 200, f.withToken(f.Token()).status)
 }
 
 func TestConcurrentWritersAreSerialized(t *testing.T) {

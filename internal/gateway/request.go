@@ -30,6 +30,7 @@ type Request struct {
 	InstanceID string `json:"instance_id,omitempty"` // as in the path
 	APIID      string `json:"api_id,omitempty"`      // as in the path, or in the body of an OpAction
 
+	resets   int64  // of the gateway, before the request
 	scheme   string // of the address that the client used
 	project  string
 	target   string    // the last segment of the path, where it is an id

@@ -18,10 +18,12 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	defer g.life.leave()
+	resets := g.resets.Load()
 	req, err := receive(w, r)
-	if err != nil || g.life.over() {
+	if err != nil || g.life.over() || resets != g.resets.Load() {
 		panic(http.ErrAbortHandler)
 	}
+	req.resets = resets
 	g.record(req)
 	g.observe(req)
 	if f := g.faults.next(req); f != nil {
@@ -35,6 +37,8 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 // at its size and its path, then come authentication and the instance, and
 // last the request itself. IAM looks at credentials in its own way.
 func (g *Gateway) process(r *Request) answer {
+	g.resetting.RLock()
+	defer g.resetting.RUnlock()
 	a := answer{header: make(http.Header)}
 	result, err := g.judge(r, a.header)
 	if err == nil {
@@ -59,6 +63,8 @@ func (g *Gateway) judge(r *Request, header http.Header) (any, error) {
 		return nil, err
 	}
 	switch {
+	case r.resets != g.resets.Load():
+		return nil, refuse(http.StatusBadRequest, "APIG.2000", "The gateway was reset after the request began")
 	case r.endpoint != nil:
 		return r.endpoint.handle(g, r, header)
 	case r.allow != "":
@@ -121,7 +127,7 @@ func (g *Gateway) suffer(w http.ResponseWriter, r *http.Request, req *Request, f
 	if f.Do != nil {
 		f.Do(req)
 	}
-	if f.ExpireToken {
+	if f.ExpireToken && req.resets == g.resets.Load() {
 		g.access.expire(req.Header.Get(tokenHeader))
 	}
 	a, applied := g.answer(req, f)
