@@ -132,7 +132,7 @@ func Run(ctx context.Context, s Settings, stdout, stderr io.Writer) error {
 			p.Close()
 			return err
 		}
-		p.files = append(p.files, p.settings.EnvFile)
+		defer p.removeEnvFile(text)
 	}
 	if s.JSON {
 		object, _ := json.MarshalIndent(p.made, "", "  ") // strings always marshal
@@ -164,6 +164,9 @@ func newProcess(s Settings, stderr io.Writer) (*process, error) {
 		return nil, err
 	}
 	p := &process{settings: s}
+	if info, err := os.Lstat(s.EnvFile); err == nil && info.Mode().IsRegular() {
+		os.Remove(s.EnvFile) // or a client would take it for the new one
+	}
 	said := log.New(stderr, "", 0)
 	_, err := Start(func(c *config) {
 		c.addr, c.remote, c.hosts, c.tls = cmp.Or(s.Addr, c.addr), s.AllowRemote, s.Hosts, s.TLS
@@ -203,6 +206,13 @@ func (g *process) writeCertificate() error {
 func (g *process) removeFiles() {
 	for _, file := range g.files {
 		os.Remove(file)
+	}
+}
+
+// removeEnvFile leaves the file of a gateway that was started later alone.
+func (g *process) removeEnvFile(own string) {
+	if content, err := os.ReadFile(g.settings.EnvFile); err == nil && string(content) == own {
+		os.Remove(g.settings.EnvFile)
 	}
 }
 
