@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -135,10 +137,10 @@ APIGTEST_PASSWORD, or from the file that the same name with _FILE names.`,
 	fs.SortFlags = false
 	fs.StringVar(&s.Addr, "addr", "127.0.0.1:0", "`address` and port; port 0 is any that is free")
 	fs.BoolVar(&s.AllowRemote, "allow-remote", false, "allow an address that other machines can reach; anyone there can choose faults")
-	fs.StringSliceVar(&s.Hosts, "hosts", nil, "`names` by which other machines call the gateway; requires --allow-remote")
-	fs.StringSliceVar(&s.APIs, "apis", nil, "`names` of the APIs; GROUP/NAME puts one into a group (default orders)")
+	fs.Func("hosts", "`names` by which other machines call the gateway; requires --allow-remote", names(&s.Hosts))
+	fs.Func("apis", "`names` of the APIs; GROUP/NAME puts one into a group (default orders)", names(&s.APIs))
 	fs.IntVar(&s.Many, "many", 0, "how many more APIs, named api-0001 and so on")
-	fs.StringSliceVar(&s.Environments, "envs", nil, "`names` of the environments besides RELEASE")
+	fs.Func("envs", "`names` of the environments besides RELEASE", names(&s.Environments))
 	fs.StringArrayVar(&s.Tokens, "token", nil, "`token` to accept; may be repeated (default: one is generated if no credentials are given)")
 	fs.StringVar(&s.AccessKey, "ak", "", "access `key` to accept")
 	fs.StringVar(&s.SecretKey, "sk", "", "its `secret` key")
@@ -162,6 +164,18 @@ APIGTEST_PASSWORD, or from the file that the same name with _FILE names.`,
 	fs.BoolVarP(&s.Quiet, "quiet", "q", false, "write only errors to stderr")
 	complete(c, "output", "shell", formJSON)
 	return c
+}
+
+// names reads a list. A StringSlice would leave out all lines but the first.
+func names(into *[]string) func(string) error {
+	return func(list string) error {
+		lines, err := csv.NewReader(strings.NewReader(list)).ReadAll()
+		if err != nil || len(lines) != 1 || slices.Contains(lines[0], "") {
+			return errors.New("it is not one line with commas between names")
+		}
+		*into = append(*into, lines[0]...)
+		return nil
+	}
 }
 
 // controlCommand is a command that makes one request to a gateway that runs, and prints

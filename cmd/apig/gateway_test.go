@@ -114,7 +114,7 @@ func TestGatewayControl(t *testing.T) {
 
 func TestGatewayUsage(t *testing.T) {
 	for args, says := range map[string]string{
-		"--region=": "--region", "--ak AK": "--sk", "--faults 2": "--faults 2", "--addr 0.0.0.0:0": "--allow-remote", "--hosts gw": "--hosts",
+		"--region=": "--region", "--ak AK": "--sk", "--faults 2": "--faults 2", "--envs=": "--envs", "--hosts a,": "--hosts", "--token=": "--token", "--addr 0.0.0.0:0": "--allow-remote", "--hosts gw": "--hosts",
 		"orders": "orders", "--env-file " + t.TempDir() + "/nowhere/env": "nowhere",
 	} {
 		assert.Contains(t, onSystem(t, exitUsage, append([]string{"gateway", "start"}, strings.Fields(args)...)...).stderr, says)

@@ -67,6 +67,9 @@ func (s *Settings) ReadSecrets(getenv func(string) string) error {
 				return fmt.Errorf("%s_FILE: %w", name, err)
 			}
 			value = strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
+			if value == "" {
+				return fmt.Errorf("%s_FILE: %s is empty", name, path)
+			}
 		}
 		if *into == "" {
 			*into = value
@@ -78,12 +81,19 @@ func (s *Settings) ReadSecrets(getenv func(string) string) error {
 	return nil
 }
 
-// A region becomes part of the name of a variable.
-var regionName = regexp.MustCompile(`^[A-Za-z0-9]+([-_][A-Za-z0-9]+)*$`)
+// A region becomes part of the name of a variable, and an ID part of a path.
+var regionName = regexp.MustCompile(`^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$`)
+var plainID = regexp.MustCompile(`^([A-Za-z0-9_-][A-Za-z0-9._-]{0,254})?$`)
 
 // Check finds what is wrong with the settings, without starting anything.
 func (s *Settings) Check() error {
 	switch {
+	case slices.Contains(s.Tokens, ""):
+		return errors.New("--token is empty")
+	case !plainID.MatchString(s.ProjectID):
+		return fmt.Errorf("--project %q is not an ID", s.ProjectID)
+	case !plainID.MatchString(s.InstanceID):
+		return fmt.Errorf("--instance %q is not an ID", s.InstanceID)
 	case (s.AccessKey == "") != (s.SecretKey == ""):
 		return errors.New("an access key and its secret key need each other")
 	case (s.User == "") != (s.Password == ""):
@@ -95,7 +105,7 @@ func (s *Settings) Check() error {
 	case s.CertFile != "" && !s.TLS:
 		return errors.New("a file for the certificate needs TLS")
 	case !regionName.MatchString(s.Region):
-		return fmt.Errorf("the region %q is not made of letters, digits and hyphens", s.Region)
+		return fmt.Errorf("--region %q is not made of letters, digits and hyphens", s.Region)
 	case len(s.Hosts) > 0 && !s.AllowRemote:
 		return errors.New("names of the gateway need leave to listen for other machines")
 	}

@@ -96,8 +96,12 @@ func TestSettings(t *testing.T) {
 		"share of faults -0.1":             func(s *Settings) { s.Faults = -0.1 },
 		"number of APIs -1":                func(s *Settings) { s.Many = -1 },
 		"needs TLS":                        func(s *Settings) { s.CertFile = "cert.pem" },
-		`the region "eu\nX=1"`:             func(s *Settings) { s.Region = "eu\nX=1" },
-		`the region ""`:                    func(s *Settings) { s.Region = "" },
+		`--region "eu\nX=1"`:               func(s *Settings) { s.Region = "eu\nX=1" },
+		`--region "cn_north"`:              func(s *Settings) { s.Region = "cn_north" },
+		`--region ""`:                      func(s *Settings) { s.Region = "" },
+		`--instance "../.."`:               func(s *Settings) { s.InstanceID = "../.." },
+		`--project "x'y; id"`:              func(s *Settings) { s.ProjectID = "x'y; id" },
+		"--token is empty":                 func(s *Settings) { s.Tokens = []string{"t", ""} },
 		"0.0.0.0:0 is not a loopback":      func(s *Settings) { s.Addr = "0.0.0.0:0" },
 		"need leave to listen":             func(s *Settings) { s.Hosts = []string{"apig"} },
 		"missing port":                     func(s *Settings) { s.Addr = "8080" },
@@ -124,6 +128,8 @@ func TestSecretsFromTheEnvironment(t *testing.T) {
 	assert.Equal(t, Settings{Tokens: []string{"t"}, AccessKey: "AK", SecretKey: " S K ", User: "given", Password: "p"}, s)
 	env["APIGTEST_SK"] = "x"
 	assert.ErrorContains(t, s.ReadSecrets(func(name string) string { return env[name] }), "exclude each other")
+	env = map[string]string{"APIGTEST_TOKEN_FILE": os.DevNull}
+	assert.ErrorContains(t, s.ReadSecrets(func(name string) string { return env[name] }), "APIGTEST_TOKEN_FILE: ")
 	env = map[string]string{"APIGTEST_AK_FILE": file + "none"}
 	assert.ErrorContains(t, s.ReadSecrets(func(name string) string { return env[name] }), "APIGTEST_AK_FILE: ")
 }
