@@ -278,7 +278,7 @@ func TestErrorsMadeByHand(t *testing.T) {
 
 // Every error of this package can be compared, also with errors of others inside.
 func TestErrorsAreComparable(t *testing.T) {
-	c, mt := newTest(t)
+	c, mt := newTest(t, briefly) // a failed change is settled for half a minute by default
 	mt.RegisterNoResponder(httpmock.NewErrorResponder(&net.OpError{Op: "dial", Err: uncomparable{}}))
 	_, invalid := New(Config{})
 	_, unnamed := c.APIByName(t.Context(), "")

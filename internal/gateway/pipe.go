@@ -143,17 +143,12 @@ type stream struct {
 	lost    bool  // the next write is lost in silence, the ones after it are refused
 
 	deadline time.Time   // of reads
-	timer    *time.Timer // wakes them at the deadline
+	timer    *time.Timer // wakes them at the deadline; nil: there is none
 }
 
 func newStream() *stream {
 	s := &stream{}
 	s.changed.L = &s.mu
-	s.timer = time.AfterFunc(0, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.changed.Broadcast()
-	})
 	return s
 }
 
@@ -221,7 +216,7 @@ func (s *stream) drop(reset bool) bool {
 			s.refused = syscall.ECONNRESET
 		}
 	}
-	s.timer.Stop()
+	s.stop()
 	s.changed.Broadcast()
 	return reset
 }
@@ -229,6 +224,22 @@ func (s *stream) drop(reset bool) bool {
 func (s *stream) setDeadline(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.stop()
 	s.deadline = t
-	s.timer.Reset(max(0, time.Until(t)))
+	if wait := time.Until(t); !t.IsZero() && wait > 0 {
+		s.timer = time.AfterFunc(wait, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.changed.Broadcast()
+		})
+	}
+	s.changed.Broadcast()
+}
+
+// stop ends the timer. The caller holds the mutex.
+func (s *stream) stop() {
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
 }
