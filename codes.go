@@ -56,8 +56,8 @@ type meaning struct {
 }
 
 // meanings has the codes that say more than their HTTP status, or contradict it, with
-// the status. Codes with APIGW are from the gateway in front of
-// the service, codes with APIC from the part of the service that manages gateways.
+// the status. Codes with APIGW are from the gateway in front of the service, codes with
+// APIC from the part of the service that manages gateways.
 //
 // The verdict final gives way to a status of 500 or more: the change may then have
 // been applied. The verdict renew counts with the status 401 only.

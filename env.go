@@ -61,9 +61,9 @@ import (
 //
 // Not read: the provider's shared configuration file, agencies (HW_ASSUME_ROLE_AGENCY_NAME,
 // OS_AGENCY_NAME) and certificates, and the SDKs' identity providers, regions, IAM endpoint
-// and domain ID. Nothing is looked up over the network. If you know a project only by its name (HW_PROJECT_NAME), set
-// HW_PROJECT_ID: the console shows it under My Credentials. For the keys of an ECS server's
-// agency do not call ConfigFromEnv, but write
+// and domain ID. Nothing is looked up over the network. If you know a project only by its
+// name (HW_PROJECT_NAME), set HW_PROJECT_ID: the console shows it under My Credentials. For
+// the keys of an ECS server's agency do not call ConfigFromEnv, but write
 //
 //	cfg := apig.Config{
 //		Endpoint:   apig.Endpoint(os.Getenv("HW_REGION_NAME")),

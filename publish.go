@@ -245,7 +245,8 @@ func splitTag(remark string) (text, tag string) {
 	return strings.TrimSuffix(text, " "), strings.ToLower(s[i:])
 }
 
-// endsIn reports whether the remark ends in the letters and digits of the tag. Not even an escaped colon hides them.
+// endsIn reports whether the remark ends in the letters and digits of the tag. Not even
+// an escaped colon hides them.
 func (v *Version) endsIn(tag string) bool {
 	s := trimPunctuation(joinTag(v.Remark, v.Tag))
 	return len(s) >= len(tag) && strings.EqualFold(s[len(s)-len(tag):], tag)
